@@ -1,0 +1,103 @@
+"""LayerTable: the layers of many networks as columns, one row a layer, so that rules and models run vectorised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.network.network import Layer, Network
+
+OPS = ("dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat")
+OP_CODE = {name: code for code, name in enumerate(OPS)}
+WEIGHT_KINDS = ("none", "fixed", "binary", "ternary")
+WEIGHT_CODE = {name: code for code, name in enumerate(WEIGHT_KINDS)}
+
+Column = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTable:
+    """Columns of equal length, int64. Rows are sorted by ``network`` (0 to ``networks`` - 1), then by layer order.
+
+    Vectors have height and width 1. ``out_width`` is the width of the exact result: for weight layers of the
+    accumulator. ``inputs`` is how many layers feed this one. Columns that do not apply hold 0.
+    """
+
+    networks: int
+    network: Column
+    op: Column
+    in_h: Column
+    in_w: Column
+    in_c: Column
+    out_h: Column
+    out_w: Column
+    out_c: Column
+    kernel_h: Column
+    kernel_w: Column
+    stride_h: Column
+    stride_w: Column
+    fan_in: Column
+    inputs: Column
+    x_width: Column
+    x_signed: Column
+    w_kind: Column
+    w_width: Column
+    bias_width: Column
+    out_width: Column
+
+    def __len__(self) -> int:
+        return len(self.network)
+
+    @property
+    def positions(self) -> Column:
+        """Output positions of each layer."""
+        return self.out_h * self.out_w
+
+    @property
+    def is_weight(self) -> NDArray[np.bool_]:
+        """Which rows are dense, conv2d or depthwise layers."""
+        return self.op <= OP_CODE["depthwise"]
+
+    @property
+    def macs(self) -> Column:
+        """Multiply-accumulates of each layer in one inference."""
+        return self.fan_in * self.positions * self.out_c
+
+    def select(self, rows: NDArray[np.bool_] | Column) -> LayerTable:
+        """The given rows, the numbering of networks unchanged."""
+        return LayerTable(self.networks, *(getattr(self, name)[rows] for name in COLUMNS))
+
+    def per_network(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of ``values`` (one a row) for each network."""
+        return np.bincount(self.network, weights=values, minlength=self.networks)
+
+    @classmethod
+    def from_columns(cls, networks: int, columns: dict[str, NDArray[np.int64]]) -> LayerTable:
+        """A table of given columns, its rows put in the order of the networks (stable)."""
+        order = np.argsort(columns["network"], kind="stable")
+        return cls(networks, *(columns[name][order] for name in COLUMNS))
+
+
+COLUMNS = tuple(f.name for f in fields(LayerTable) if f.name != "networks")
+
+
+def table_of(networks: Sequence[Network]) -> LayerTable:
+    """The table of ``networks``, in their order."""
+    rows = [_row(number, layer) for number, network in enumerate(networks) for layer in network]
+    data = np.array(rows, dtype=np.int64).reshape(len(rows), len(COLUMNS))
+    return LayerTable(len(networks), *(np.ascontiguousarray(data[:, i]) for i in range(len(COLUMNS))))
+
+
+def _row(number: int, layer: Layer) -> Iterable[int]:
+    in_h, in_w, in_c = (1, 1, *layer.in_shape)[-3:]
+    out_h, out_w, out_c = (1, 1, *layer.out_shape)[-3:]
+    weight, bias = layer.weight, layer.bias
+    return (
+        number, OP_CODE[layer.op], in_h, in_w, in_c, out_h, out_w, out_c, *layer.kernel, *layer.stride,
+        layer.fan_in, len(layer.inputs), layer.in_format.width, int(layer.in_format.signed),
+        WEIGHT_CODE[weight.kind if weight else "none"], weight.width if weight else 0,
+        bias.width if bias else 0, layer.output.width,
+    )  # fmt: skip

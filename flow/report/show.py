@@ -1,0 +1,138 @@
+"""``flow show``: a run as text for people and as plain values for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flow.report.run_view import RunView
+from flow.report.text import table
+from flow.report.winners import WIDTH, accuracy, amount, duration, significant, winners_table
+from flow.resources import RESOURCE_NAMES, Resources
+
+
+def board_capacity(view: RunView) -> Resources | None:
+    """All resources of the run's board; ``None`` if its description is not here any more."""
+    from flow.board import load_board
+    from flow.errors import FlowError
+
+    try:
+        return load_board(view.board).capacity
+    except FlowError:
+        return None
+
+
+def counts(view: RunView) -> dict[str, int]:
+    """How many candidates were tried, fully trained, failed and rejected, and how many won."""
+    return {
+        "tried": len(view.evaluations),
+        "fully_trained": sum("full" in e.rungs for e in view.evaluations),
+        "failed": sum(e.status == "failed" for e in view.evaluations),
+        "rejected": sum(view.rejected.values()),
+        "winners": len(view.winners),
+    }
+
+
+def state(view: RunView) -> str:
+    """Whether the run has ended and why, in a few words."""
+    if view.end_reason is None:
+        return "not finished: go on with --resume"
+    return f"finished ({view.end_reason})"
+
+
+def limits(view: RunView) -> str:
+    """What a winner must meet, in one line."""
+    spec = view.spec
+    parts = [f"{amount(v)} {n.upper()}" for n, v in view.budget if v is not None]
+    if spec.get("min_throughput_per_s") is not None:
+        parts.append(f"at least {significant(spec['min_throughput_per_s'])} inf/s")
+    if spec.get("max_latency_us") is not None:
+        parts.append(f"latency at most {significant(spec['max_latency_us'])} us")
+    if spec.get("clock_mhz") is not None:
+        asked = spec.get("requested_clock_mhz")
+        note = f" (asked for {asked:g})" if asked not in (None, spec["clock_mhz"]) else ""
+        parts.append(f"{spec['clock_mhz']:g} MHz{note}")
+    return ", ".join(parts)
+
+
+def show_text(view: RunView) -> str:
+    """The run's settings and state, its winners, what was rejected and what failed; at most 120 columns."""
+    n, s, best = counts(view), view.settings, view.best
+    of = f" of {s['trials']}" if "trials" in s else ""
+    lines = [
+        f"run       {view.name}, {state(view)}",
+        f"board     {view.board} ({view.part})",
+        f"data set  {view.dataset}",
+        f"space     {s.get('space', '?')}, sampler {s.get('sampler', '?')}, seed {s.get('seed', '?')}",
+        f"limits    {limits(view)}",
+        f"tried     {n['tried']}{of}, {n['fully_trained']} fully trained, {n['failed']} failed, "
+        f"{n['rejected']:,} rejected before training",
+        f"time      {duration(view.elapsed_s)}, training {duration(view.training_s)} (all workers)",
+    ]
+    if best is not None and best.predicted is not None:
+        lut = amount(best.predicted.resources.lut)
+        lines.append(f"best      {accuracy(best.validation)} validation accuracy, {lut} LUT predicted")
+    blocks = ["\n".join(_cut(line) for line in lines)]
+    if view.winners:
+        title = "" if view.complete else "winners so far\n"
+        blocks.append(title + winners_table(view, board_capacity(view)))
+    else:
+        blocks.append(
+            "no winners yet" if view.end_reason is None else "no winners: nothing feasible was found"
+        )
+    if view.rejected:
+        rows = [[f"{count:,}", _cut(reason, WIDTH - 20)] for reason, count in view.rejected.items()]
+        blocks.append(table(["rejected", "why"], rows, right=(0,)))
+    if view.failures:
+        rows = [[str(f.number), f.rung, _cut(f.error, WIDTH - 24)] for f in view.failures]
+        blocks.append(table(["failed", "rung", "why"], rows, right=(0,)))
+    return _printable("\n\n".join(blocks))
+
+
+def show_json(view: RunView) -> dict[str, Any]:
+    """The run as JSON values; ``winners`` are the entries of ``winners.json`` unchanged."""
+    best = view.best
+    return {
+        "schema": 1,
+        "name": view.name,
+        "board": view.board,
+        "part": view.part,
+        "dataset": view.dataset,
+        "settings": _plain(view.settings),
+        "complete": view.complete,
+        "end_reason": view.end_reason,
+        "elapsed_s": view.elapsed_s,
+        "training_s": view.training_s,
+        "counts": counts(view),
+        "rejected": dict(view.rejected),
+        "failures": [
+            {"number": f.number, "digest": f.digest, "rung": f.rung, "error": f.error} for f in view.failures
+        ],
+        "best": None
+        if best is None
+        else {"digest": best.digest, "number": best.number, "validation": best.validation},
+        "winners": [_plain(w.raw) for w in view.winners],
+        "capacity": None
+        if (capacity := board_capacity(view)) is None
+        else {n: getattr(capacity, n) for n in RESOURCE_NAMES},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """YAML values as JSON ones: dates as text, numbers that JSON has no word for as null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _cut(text: str, width: int = WIDTH) -> str:
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """Text without control characters: a file must not be able to steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,1 @@
+"""The search: proposing candidates, refusing what cannot fit, training the rest, keeping every result safe."""

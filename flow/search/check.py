@@ -1,0 +1,72 @@
+"""The free rungs of the ladder: validity rules, implementation and prediction of many codes at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.implement.solver import REASONS, BatchSolution, solve_batch
+from flow.resources import RESOURCE_NAMES
+from flow.space.batch import RULES, batch_table
+from flow.space.space import Codes, SearchSpace, Task
+from flow.spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What the free rungs say of each code. ``violation`` is 0 where feasible, else how far off (inf: invalid).
+
+    ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget.
+    """
+
+    feasible: NDArray[np.bool_]
+    violation: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    broken: NDArray[np.int64]
+    solution: BatchSolution
+
+    def reason(self, index: int) -> str:
+        """Why one code was refused, in a word or two; empty if it was not."""
+        rule = RULES[self.broken[index]]
+        if rule or self.feasible[index]:
+            return rule
+        return REASONS[self.solution.reason[index]]
+
+    def reasons(self) -> Counter[str]:
+        """How many codes each reason refused."""
+        refused = np.flatnonzero(~self.feasible)
+        return Counter(self.reason(int(i)) for i in refused)
+
+
+class Checker:
+    """Applies validity rules, solver and predictor to codes of one space under one spec."""
+
+    def __init__(self, space: SearchSpace, task: Task, spec: Spec, family: str, minimize: str = "lut") -> None:
+        self.space, self.task, self.spec, self.family, self.minimize = space, task, spec, family, minimize
+
+    def check(self, codes: Codes) -> Checked:
+        """The verdict on ``codes``, shape (n, decisions)."""
+        batch = batch_table(self.space, codes, self.task)
+        solution = solve_batch(batch.table, self.spec, self.family)
+        valid = batch.broken == 0
+        feasible = valid & solution.feasible
+        share = self.shares(solution)
+        over = np.maximum(share - 1.0, 0.0) + ~solution.feasible  # a missed throughput or rule counts as one budget
+        violation = np.where(feasible, 0.0, np.where(valid, over, np.inf))
+        cost = solution.lut if self.minimize == "lut" else share
+        return Checked(feasible, violation, cost, batch.broken, solution)
+
+    def shares(self, solution: BatchSolution) -> NDArray[np.float64]:
+        """The largest share of the budget each network takes; inf where the prediction is not finite."""
+        shares = [np.zeros(len(solution.feasible))]
+        for name in RESOURCE_NAMES:
+            budget = getattr(self.spec.budget, name)
+            used = getattr(solution, name, None)
+            if budget is not None and used is not None:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    shares.append(np.where(used > 0, used / budget, 0.0) if budget else np.where(used > 0, np.inf, 0.0))
+        worst: NDArray[np.float64] = np.max(shares, axis=0)
+        return np.where(np.isnan(worst), np.inf, worst)
