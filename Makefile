@@ -24,7 +24,7 @@ SPEC = $(call option,dataset,DATASET) $(call option,space,SPACE) $(call option,l
 
 help:
 	@echo "make search BOARD=pynq-z2   search networks for a board (flow boards lists them)"
-	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= SEED= NAME= SAMPLER= JOBS=]"
+	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= JOBS=]"
 	@echo "make ci [BOARD=pynq-z2 ...] estimator only, fixed seed, JSON on stdout, within 3 minutes: for a CI job"
 	@echo "make test                   ruff, mypy and all tests"
 	@echo "make lint | format | types  one of them; format rewrites files"
@@ -34,8 +34,8 @@ help:
 	@echo "PYTHON=python3.12           the Python that .venv is made with, 3.11 to 3.13"
 
 search: $(BIN)/main.stamp
-	@$(BIN)/flow search $(call option,board,BOARD) $(SPEC) $(call option,trials,TRIALS) $(call option,seed,SEED) \
-	  $(call option,name,NAME)
+	@$(BIN)/flow search $(call option,board,BOARD) $(SPEC) $(call option,trials,TRIALS) $(call option,time,TIME) \
+	  $(call option,seed,SEED) $(call option,name,NAME)
 
 ci: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD,pynq-z2) $(SPEC) $(call option,trials,TRIALS,16) --time 150 \

@@ -97,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_limits(sub: argparse.ArgumentParser) -> None:
     """The options that make up a spec."""
-    sub.add_argument("--lut", type=float, metavar="N", help="LUT budget (default: the board's, less shell and headroom)")
+    sub.add_argument(
+        "--lut", type=float, metavar="N", help="LUT budget (default: the board's, less shell and headroom)"
+    )
     sub.add_argument("--fps", type=float, metavar="N", help="required inferences per second (default: 1000)")
     sub.add_argument("--latency", type=float, metavar="US", help="latency limit in microseconds (default: none)")
     sub.add_argument("--clock", type=float, metavar="MHZ", help="clock (default: the board's)")
@@ -111,7 +113,9 @@ def add_search(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--dataset", default=given, help="a data set's name or an .npz file (default: digits)")
     sub.add_argument("--space", default=given, help="a search space's name or a .yaml file (default: by data set)")
     sub.add_argument("--trials", type=int, default=given, metavar="N", help="candidates to train (default: 40)")
-    sub.add_argument("--time", type=float, default=given, metavar="S", dest="time_s", help="time limit in seconds (default: 540)")
+    sub.add_argument(
+        "--time", type=float, default=given, metavar="S", dest="time_s", help="time limit in seconds (default: 540)"
+    )
     sub.add_argument("--seed", type=int, default=given, help="seed of everything random (default: 0)")
     sub.add_argument("--sampler", default=given, help="random, tpe or nsga2 (default: tpe)")
     sub.add_argument("--minimize", default=given, help="second objective: lut or scarcest (default: lut)")
@@ -218,8 +222,9 @@ def do_search(args: argparse.Namespace) -> int:
     names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "minimize", "jobs", "epochs_short",
              "epochs_full", "class_weights", "estimator_only")  # fmt: skip
     asked = {n: v for n, v in asked.items() if v is not None} | {n: getattr(args, n) for n in names if hasattr(args, n)}
-    return run_search(asked, root=args.runs, name=args.name, resume=args.resume, overwrite=args.overwrite,
-                      as_json=args.json)
+    return run_search(
+        asked, root=args.runs, name=args.name, resume=args.resume, overwrite=args.overwrite, as_json=args.json
+    )
 
 
 def do_show(args: argparse.Namespace) -> int:

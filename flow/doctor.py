@@ -251,9 +251,7 @@ def version_from_path(program: str) -> str | None:
     return None
 
 
-def ask_version(
-    argv: Sequence[str], environment: Mapping[str, str], timeout_s: float
-) -> tuple[str | None, str]:
+def ask_version(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> tuple[str | None, str]:
     """(version, problem): the first version number the program prints, or why there is none."""
     asked = f"`{' '.join([Path(argv[0]).name, *argv[1:]])}`"
     try:

@@ -37,18 +37,18 @@ class MissingDependency(ToolError):
     """An optional package is not installed; the message names the package and the extra."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed: install it with `pip install fpga-nas-flow[{extra}]`"
-        )
+        super().__init__(f"{package} is not installed: install it with `pip install 'fpga-nas-flow[{extra}]'`")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the known names nearest to ``name``, or lists them all if none is near."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    by_lower = {known_name.lower(): known_name for known_name in sorted(known)}
+    if not by_lower:
+        return "there are none"
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(names)}"
+        return f"did you mean {' or '.join(by_lower[c] for c in close)}?"
+    return f"known: {', '.join(sorted(by_lower.values()))}"
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:

@@ -193,7 +193,7 @@ def make_command(*arguments: str, environment: dict[str, str] | None = None) -> 
 
 def test_make_search_passes_on_only_what_was_given() -> None:
     assert make_command("search", "BOARD=pynq-z2") == [".venv/bin/flow", "search", "--board=pynq-z2"]
-    every = "BOARD DATASET SPACE LUT FPS LATENCY CLOCK TRIALS SEED NAME SAMPLER JOBS".split()
+    every = "BOARD DATASET SPACE LUT FPS LATENCY CLOCK TRIALS TIME SEED NAME SAMPLER JOBS".split()
     argv = make_command("search", *(f"{name}={i}" for i, name in enumerate(every)))
     assert set(argv[2:]) == {f"--{name.lower()}={i}" for i, name in enumerate(every)}
 

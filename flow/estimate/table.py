@@ -74,6 +74,21 @@ class LayerTable:
         """Sum of ``values`` (one a row) for each network."""
         return np.bincount(self.network, weights=values, minlength=self.networks)
 
+    def distinct(self, mark: NDArray[np.bool_]) -> tuple[Column, Column]:
+        """Rows that differ in any column but ``network``, or in ``mark`` (one a row): ``(first, which)``.
+
+        ``first`` are the indices of one row of each kind, ``which`` says for each row the place of its kind in it.
+        """
+        columns = [getattr(self, name) for name in COLUMNS[1:]] + [mark.astype(np.int64)]
+        key = np.zeros(len(self), dtype=np.uint64)
+        for column, factor in zip(columns, _MIX, strict=True):
+            key += column.view(np.uint64) * factor
+        _, first, which = np.unique(key, return_index=True, return_inverse=True)
+        twin = first[which]
+        if any(not np.array_equal(column, column[twin]) for column in columns):  # two kinds met in one 64-bit key
+            _, first, which = np.unique(np.stack(columns), axis=1, return_index=True, return_inverse=True)
+        return first, which.reshape(-1)
+
     @classmethod
     def from_columns(cls, networks: int, columns: dict[str, NDArray[np.int64]]) -> LayerTable:
         """A table of given columns, its rows put in the order of the networks (stable)."""
@@ -82,6 +97,8 @@ class LayerTable:
 
 
 COLUMNS = tuple(f.name for f in fields(LayerTable) if f.name != "networks")
+_MIX = np.random.default_rng(0).integers(0, 2**63, len(COLUMNS), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+"""Odd factors that mix the columns of a row into one key; only speed depends on them."""
 
 
 def table_of(networks: Sequence[Network]) -> LayerTable:

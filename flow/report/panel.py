@@ -24,10 +24,7 @@ def panel(state: State) -> RenderableType:
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
         ProgressBar(total=max(summary.trials, 1), completed=min(state.tried, summary.trials), width=30),
-        Text(
-            f"{state.tried} of {summary.trials}"
-            + (f", {len(state.failures)} failed" if state.failures else "")
-        ),
+        Text(f"{state.tried} of {summary.trials}" + (f", {len(state.failures)} failed" if state.failures else "")),
     )
     facts.add_row("candidates", bar)
     facts.add_row("rejected", _rejected(state))

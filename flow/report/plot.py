@@ -82,9 +82,7 @@ def scatter(view: RunView) -> Plot | None:
     ends = [v for e, _ in front for v in _interval(e) if v is not None]
     budget = view.budget.lut
     to_x, x_ticks, budget_x = _x_axis([lut for _, lut in drawn] + ends, budget)
-    to_y, y_ticks, floor = _y_axis(
-        [e.validation or 0.0 for e, _ in drawn], [e.validation or 0.0 for e, _ in front]
-    )
+    to_y, y_ticks, floor = _y_axis([e.validation or 0.0 for e, _ in drawn], [e.validation or 0.0 for e, _ in front])
     bottom = HEIGHT - BOTTOM
     marks: list[Point] = []
     for e, lut in drawn:
@@ -164,9 +162,7 @@ def _x_axis(
     ):
         ticks = [
             Tick(to_x(v), amount(v) if v >= 10 else f"{v:g}")
-            for power in range(
-                math.floor(start / math.log(10)) - 1, math.ceil((start + span) / math.log(10)) + 1
-            )
+            for power in range(math.floor(start / math.log(10)) - 1, math.ceil((start + span) / math.log(10)) + 1)
             for v in (s * 10.0**power for s in steps)
             if start <= math.log(v) <= start + span
         ]
@@ -175,9 +171,7 @@ def _x_axis(
     return to_x, tuple(ticks), to_x(budget) if with_budget and budget is not None else None
 
 
-def _y_axis(
-    values: list[float], front: list[float]
-) -> tuple[Callable[[float], float], tuple[Tick, ...], float]:
+def _y_axis(values: list[float], front: list[float]) -> tuple[Callable[[float], float], tuple[Tick, ...], float]:
     """Pixels of an accuracy, ticks, and the accuracy at the lower edge."""
     high = max(values)
     typical = min([*front, median(values)])

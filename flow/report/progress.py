@@ -186,9 +186,7 @@ class State:
     @property
     def front_size(self) -> int:
         """How many results no other one beats in both accuracy and LUTs."""
-        return len(
-            pareto_front([(r.val_accuracy, r.lut) for r in self.results.values() if r.lut is not None])
-        )
+        return len(pareto_front([(r.val_accuracy, r.lut) for r in self.results.values() if r.lut is not None]))
 
     @property
     def best_text(self) -> str:

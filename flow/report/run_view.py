@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from flow.errors import FlowError, InputError
-from flow.fileio import read_json, read_text, read_yaml
+from flow.fileio import read_json, read_yaml
 from flow.resources import Measurement, Resources
+from flow.search.runlog import read_events
 from flow.space.candidate import Candidate
 
 SCHEMA = 1
 RUNGS = ("short", "full")
-SOURCES = ("predicted", "hls", "synthesized", "routed")
+MAX_COUNT = 2**53
+"""Largest count accepted from a file: every count up to it is exact as a float."""
 
 T = TypeVar("T")
 
@@ -88,7 +88,8 @@ class RunView:
 
     ``budget`` and ``spec`` are what a winner must meet; ``complete`` says that the winners are final;
     ``elapsed_s`` and ``training_s`` are wall seconds, ``None`` until known; ``rejected`` counts refused candidates by
-    reason, as the newest log entry has it; ``end_reason`` is why the search stopped, ``None`` if it has not.
+    reason, as the newest log entry has it; ``end_reason`` is why the search stopped, ``None`` if it has not;
+    ``diagnosis`` says why nothing is feasible, where that is so.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class RunView:
     elapsed_s: float | None
     training_s: float | None
     end_reason: str | None
+    diagnosis: str | None = None
 
     @property
     def best(self) -> Evaluated | None:
@@ -128,9 +130,9 @@ def load_run(path: Path) -> RunView:
     settings = read_yaml(file, "run settings")
     head = _checked(lambda: _head(settings), file, "start a new run")
     evaluations = _evaluations(path / "candidates")
-    winners, complete = _winners(path / "winners.json")
-    events = _events(path / "log.jsonl")
-    end = next((e for e in reversed(events) if e["event"] in ("end", "resume", "start")), {})
+    winners, complete, diagnosis = _winners(path / "winners.json")
+    events = read_events(path / "log.jsonl")
+    end: dict[str, Any] = next((e for e in reversed(events) if e["event"] in ("end", "resume", "start")), {})
     ended = end.get("event") == "end"
     return RunView(
         path=path,
@@ -143,6 +145,7 @@ def load_run(path: Path) -> RunView:
         elapsed_s=_maximum(e.get("elapsed_s") if e["event"] == "end" else e.get("t") for e in events),
         training_s=_number(end.get("training_s")) if ended else _training_s(evaluations),
         end_reason=str(end.get("reason", "unknown")) if ended else None,
+        diagnosis=diagnosis,
         **{"name": path.resolve().name, **head},
     )
 
@@ -151,10 +154,11 @@ def parse_winner(raw: Any, where: str = "winner") -> Winner:
     """One entry of ``winners.json``. Raises InputError naming ``where`` and the field."""
     data = _mapping(raw, where)
     accuracy = _mapping(data.get("accuracy"), f"{where}: accuracy")
+    digest, candidate = _candidate(data, where)
     return Winner(
         id=_text(data, "id", where),
-        digest=_text(data, "digest", where),
-        candidate=Candidate.from_dict(data.get("candidate"), f"{where}: candidate"),
+        digest=digest,
+        candidate=candidate,
         implementation=_mapping(data.get("implementation"), f"{where}: implementation"),
         validation=_share(accuracy.get("validation"), f"{where}: accuracy.validation"),
         test=_share(accuracy.get("test"), f"{where}: accuracy.test"),
@@ -172,6 +176,8 @@ def _head(settings: Mapping[str, Any]) -> dict[str, Any]:
     spec = _mapping(settings.get("spec"), "spec")
     versions = _mapping(settings.get("versions", {}), "versions")
     name = {"name": _text(settings, "name", "")} if "name" in settings else {}
+    for limit in ("min_throughput_per_s", "max_latency_us", "clock_mhz", "requested_clock_mhz"):
+        _amount(spec.get(limit), f"spec.{limit}")
     return {
         **name,
         "board": _text(settings, "board", ""),
@@ -197,14 +203,14 @@ def _evaluations(folder: Path) -> tuple[Evaluated, ...]:
 def _evaluation(raw: Any, folder: str) -> Evaluated:
     data = _mapping(raw, "evaluation")
     _schema(data)
-    digest, status = _text(data, "digest", ""), data.get("status")
+    (digest, candidate), status = _candidate(data, ""), data.get("status")
     if digest != folder:
         raise InputError(f"digest {digest!r} is not the name of its folder")
     if status not in ("done", "failed"):
         raise InputError(f"status must be done or failed, not {status!r}")
     number = data.get("number")
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise InputError(f"number must be a whole number, not {number!r}")
+    if not _is_count(number):
+        raise InputError(f"number must be a whole number >= 0, not {number!r}")
     rungs = {}
     for name, value in _mapping(data.get("rungs"), "rungs").items():
         rung = _mapping(value, f"rungs.{name}")
@@ -219,7 +225,7 @@ def _evaluation(raw: Any, folder: str) -> Evaluated:
         number=number,
         status=status,
         error=str(data["error"]) if data.get("error") else None,
-        candidate=Candidate.from_dict(data.get("candidate"), "candidate"),
+        candidate=candidate,
         measurements=_measurements(data.get("measurements", []), ""),
         rungs=rungs,
         validation=_share(accuracies.get("validation"), "accuracy.validation"),
@@ -227,56 +233,35 @@ def _evaluation(raw: Any, folder: str) -> Evaluated:
     )
 
 
-def _winners(file: Path) -> tuple[tuple[Winner, ...], bool]:
+def _candidate(data: Mapping[str, Any], where: str) -> tuple[str, Candidate]:
+    """The digest in ``data`` and the candidate, which must be the one the digest was made of."""
+    digest = _text(data, "digest", where)
+    candidate = Candidate.from_dict(data.get("candidate"), f"{where}: candidate" if where else "candidate")
+    if candidate.digest != digest:
+        raise InputError(f"{f'{where}: ' if where else ''}the candidate is not the one of digest {digest!r}")
+    return digest, candidate
+
+
+def _winners(file: Path) -> tuple[tuple[Winner, ...], bool, str | None]:
+    """The winners, whether they are final, and why there are none where the search could say."""
     if not file.exists():
-        return (), False
+        return (), False, None
     hint = "delete it and resume the run to have it written again"
 
-    def parse(raw: Any) -> tuple[tuple[Winner, ...], bool]:
+    def parse(raw: Any) -> tuple[tuple[Winner, ...], bool, str | None]:
         data = _mapping(raw, "winners")
         _schema(data)
         entries = data.get("winners")
         if not isinstance(entries, list):
             raise InputError("winners must be a list")
-        return tuple(parse_winner(w, f"winners[{i}]") for i, w in enumerate(entries)), bool(
-            data.get("complete")
-        )
+        winners = tuple(parse_winner(w, f"winners[{i}]") for i, w in enumerate(entries))
+        if len({w.id for w in winners}) < len(winners):
+            raise InputError("two winners have the same id")
+        diagnosis = data.get("diagnosis")
+        return winners, data.get("complete") is True, str(diagnosis) if diagnosis else None
 
     raw = _read(file, "winners", hint)
     return _checked(lambda: parse(raw), file, hint)
-
-
-def _events(file: Path) -> list[dict[str, Any]]:
-    """The events of the log. A kill may cut the last line off, and a resumed run then writes behind the stump."""
-    if not file.exists():
-        return []
-    hint = "delete this line"
-    lines = read_text(file, "run log").split("\n")
-    events = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        event = _event(line)
-        if event is None and (start := line.rfind('{"t":')) > 0:
-            event = _event(line[start:])
-        if event is not None:
-            events.append(event)
-        elif number != len(lines):
-            raise InputError(f"{file}:{number}: not an event of a run log; {hint}")
-    return events
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    known = (
-        isinstance(event, dict)
-        and isinstance(event.get("event"), str)
-        and _number(event.get("t")) is not None
-    )
-    return event if known else None
 
 
 def _rejected(events: list[dict[str, Any]]) -> dict[str, int]:
@@ -284,7 +269,7 @@ def _rejected(events: list[dict[str, Any]]) -> dict[str, int]:
     for event in reversed(events):
         counts = event.get("counts")
         if event["event"] == "rejected" and isinstance(counts, dict):
-            whole = {str(k): v for k, v in counts.items() if isinstance(v, int) and v > 0}
+            whole = {str(k): v for k, v in counts.items() if _is_count(v) and v > 0}
             return dict(sorted(whole.items(), key=lambda item: (-item[1], item[0])))
     return {}
 
@@ -294,12 +279,10 @@ def _failures(events: list[dict[str, Any]], evaluations: tuple[Evaluated, ...]) 
     done = {(e.digest, rung) for e in evaluations for rung in e.rungs}
     found: dict[tuple[str, str], Failure] = {}
     for event in events:
-        if event["event"] == "failed" and isinstance(event.get("number"), int):
+        if event["event"] == "failed" and _is_count(event.get("number")):
             digest, rung = str(event.get("digest", "")), str(event.get("rung", "short"))
             if (digest, rung) not in done:
-                found[digest, rung] = Failure(
-                    event["number"], digest, rung, str(event.get("error", "unknown"))
-                )
+                found[digest, rung] = Failure(event["number"], digest, rung, str(event.get("error", "unknown")))
     for e in evaluations:
         if e.status == "failed" and not any(digest == e.digest for digest, _ in found):
             rung = "short" if "short" not in e.rungs else "full"
@@ -345,8 +328,13 @@ def _text(data: Mapping[str, Any], name: str, where: str) -> str:
     return value
 
 
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+
+
 def _number(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """``value`` as a float, ``None`` if it is not a number or beyond what is computed with."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_COUNT
     return float(value) if usable else None
 
 
@@ -369,25 +357,7 @@ def _maximum(values: Any) -> float | None:
 
 
 def _measurements(raw: Any, where: str) -> tuple[Measurement, ...]:
+    place = f"{where}: measurements" if where else "measurements"
     if not isinstance(raw, list):
-        raise InputError(f"{f'{where}: ' if where else ''}measurements must be a list")
-    found = []
-    for i, item in enumerate(raw):
-        place = f"{f'{where}: ' if where else ''}measurements[{i}]"
-        data = _mapping(item, place)
-        if data.get("source") not in SOURCES:
-            raise InputError(
-                f"{place}: source must be one of {', '.join(SOURCES)}, not {data.get('source')!r}"
-            )
-        for name in ("tool", "version", "part"):
-            _text(data, name, place)
-        if not _amount(data.get("clock_mhz"), f"{place}: clock_mhz"):
-            raise InputError(f"{place}: clock_mhz must be a number above 0, not {data.get('clock_mhz')!r}")
-        for name in ("latency_cycles", "interval_cycles"):
-            if data.get(name) is not None and not (_number(data[name]) or 0) > 0:
-                raise InputError(f"{place}: {name} must be above 0 or null, not {data[name]!r}")
-        try:
-            found.append(Measurement.from_dict(data))
-        except (InputError, TypeError) as error:
-            raise InputError(f"{place}: {error}") from error
-    return tuple(found)
+        raise InputError(f"{place} must be a list")
+    return tuple(Measurement.from_dict(item, f"{place}[{i}]") for i, item in enumerate(raw))

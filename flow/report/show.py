@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from flow.errors import FlowError
 from flow.report.run_view import RunView
 from flow.report.text import table
-from flow.report.winners import WIDTH, accuracy, amount, duration, significant, winners_table
+from flow.report.winners import LABELS, WIDTH, accuracy, amount, duration, significant, winners_table
 from flow.resources import RESOURCE_NAMES, Resources
+
+
+END_REASONS = {
+    "trials": "all trials done",
+    "time": "the time was up",
+    "space exhausted": "every feasible candidate of the space was tried",
+    "nothing feasible": "nothing feasible",
+}
+"""What the reasons in a run's log mean."""
 
 
 def board_capacity(view: RunView) -> Resources | None:
     """All resources of the run's board; ``None`` if its description is not here any more."""
     from flow.board import load_board
-    from flow.errors import FlowError
 
-    try:
-        return load_board(view.board).capacity
-    except FlowError:
-        return None
+    asked = view.settings.get("asked")
+    where = asked.get("board") if isinstance(asked, Mapping) else None
+    for name in (view.board, where):  # a shipped board's name, else the file the user gave
+        try:
+            board = load_board(name) if isinstance(name, str) else None
+        except FlowError:
+            continue
+        if board is not None and board.part == view.part:
+            return board.capacity
+    return None
 
 
 def counts(view: RunView) -> dict[str, int]:
@@ -35,14 +51,18 @@ def counts(view: RunView) -> dict[str, int]:
 def state(view: RunView) -> str:
     """Whether the run has ended and why, in a few words."""
     if view.end_reason is None:
-        return "not finished: go on with --resume"
-    return f"finished ({view.end_reason})"
+        return "not finished: still running, or to be resumed with --resume"
+    return f"finished ({END_REASONS.get(view.end_reason, view.end_reason)})"
 
 
 def limits(view: RunView) -> str:
-    """What a winner must meet, in one line."""
-    spec = view.spec
-    parts = [f"{amount(v)} {n.upper()}" for n, v in view.budget if v is not None]
+    """What a winner of the run must meet, in one line."""
+    return limits_text(view.budget, view.spec)
+
+
+def limits_text(budget: Resources, spec: Mapping[str, Any]) -> str:
+    """A spec in one line; ``spec`` as ``run.yaml`` has it."""
+    parts = [f"{amount(v)} {LABELS[n]}" for n, v in budget if v is not None and (v > 0 or n != "uram")]
     if spec.get("min_throughput_per_s") is not None:
         parts.append(f"at least {significant(spec['min_throughput_per_s'])} inf/s")
     if spec.get("max_latency_us") is not None:
@@ -64,8 +84,8 @@ def show_text(view: RunView) -> str:
         f"data set  {view.dataset}",
         f"space     {s.get('space', '?')}, sampler {s.get('sampler', '?')}, seed {s.get('seed', '?')}",
         f"limits    {limits(view)}",
-        f"tried     {n['tried']}{of}, {n['fully_trained']} fully trained, {n['failed']} failed, "
-        f"{n['rejected']:,} rejected before training",
+        f"tried     {n['tried']}{of}, {n['fully_trained']} fully trained, {n['failed']} failed",
+        f"rejected  {n['rejected']:,} before training",
         f"time      {duration(view.elapsed_s)}, training {duration(view.training_s)} (all workers)",
     ]
     if best is not None and best.predicted is not None:
@@ -76,9 +96,7 @@ def show_text(view: RunView) -> str:
         title = "" if view.complete else "winners so far\n"
         blocks.append(title + winners_table(view, board_capacity(view)))
     else:
-        blocks.append(
-            "no winners yet" if view.end_reason is None else "no winners: nothing feasible was found"
-        )
+        blocks.append(no_winners(view))
     if view.rejected:
         rows = [[f"{count:,}", _cut(reason, WIDTH - 20)] for reason, count in view.rejected.items()]
         blocks.append(table(["rejected", "why"], rows, right=(0,)))
@@ -86,6 +104,15 @@ def show_text(view: RunView) -> str:
         rows = [[str(f.number), f.rung, _cut(f.error, WIDTH - 24)] for f in view.failures]
         blocks.append(table(["failed", "rung", "why"], rows, right=(0,)))
     return _printable("\n\n".join(blocks))
+
+
+def no_winners(view: RunView) -> str:
+    """Why a run has no winners, in one line."""
+    if view.diagnosis:
+        return f"no winners: {' '.join(view.diagnosis.split())}"
+    if view.end_reason is None:
+        return "no winners yet"
+    return "no winners: no candidate that meets the limits was fully trained"
 
 
 def show_json(view: RunView) -> dict[str, Any]:
@@ -100,16 +127,13 @@ def show_json(view: RunView) -> dict[str, Any]:
         "settings": _plain(view.settings),
         "complete": view.complete,
         "end_reason": view.end_reason,
+        "diagnosis": view.diagnosis,
         "elapsed_s": view.elapsed_s,
         "training_s": view.training_s,
         "counts": counts(view),
         "rejected": dict(view.rejected),
-        "failures": [
-            {"number": f.number, "digest": f.digest, "rung": f.rung, "error": f.error} for f in view.failures
-        ],
-        "best": None
-        if best is None
-        else {"digest": best.digest, "number": best.number, "validation": best.validation},
+        "failures": [{"number": f.number, "digest": f.digest, "rung": f.rung, "error": f.error} for f in view.failures],
+        "best": None if best is None else {"digest": best.digest, "number": best.number, "validation": best.validation},
         "winners": [_plain(w.raw) for w in view.winners],
         "capacity": None
         if (capacity := board_capacity(view)) is None

@@ -43,9 +43,7 @@ def winners_table(
     if not rows:
         return "no winners"
     capacity = board if isinstance(board, Resources) or board is None else board.capacity
-    blocks = [
-        f"{title}\n{_one_table([(w, m) for w, m in pairs], capacity)}" for title, pairs in by_source(rows)
-    ]
+    blocks = [f"{title}\n{_one_table([(w, m) for w, m in pairs], capacity)}" for title, pairs in by_source(rows)]
     return "\n\n".join([*blocks, "networks (w, a: bits of weights and activations)\n" + _networks(rows)])
 
 
@@ -62,9 +60,7 @@ def source_text(measurement: Measurement) -> str:
     """Where a measurement comes from, such as ``predicted (uncalibrated), flow 0.1.0, xc7z020clg400-1, 100 MHz``."""
     note = f" ({measurement.note})" if measurement.note else ""
     clock = f"{measurement.clock_mhz:g} MHz"
-    return (
-        f"{measurement.source}{note}, {measurement.tool} {measurement.version}, {measurement.part}, {clock}"
-    )
+    return f"{measurement.source}{note}, {measurement.tool} {measurement.version}, {measurement.part}, {clock}"
 
 
 def scarcest(resources: Resources, capacity: Resources | None) -> tuple[str, float] | None:
@@ -150,9 +146,7 @@ def _weight(weight: WeightFormat) -> str:
 
 
 def _one_table(pairs: Sequence[tuple[Winner, Measurement]], capacity: Resources | None) -> str:
-    shown = [
-        n for n in RESOURCE_NAMES if n not in ("lut", "uram") or (n == "uram" and _has_uram(pairs, capacity))
-    ]
+    shown = [n for n in RESOURCE_NAMES if n not in ("lut", "uram") or (n == "uram" and _has_uram(pairs, capacity))]
     head = [
         "id",
         "val acc",

@@ -7,16 +7,19 @@ faster. A resumed run replays the same decisions, with the finished evaluations 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flow.errors import ToolError
 from flow.estimate.predict import predict
 from flow.implement.solver import Implementation, solve
 from flow.network.network import build_network
 from flow.resources import Measurement
 from flow.search.check import Checker
+from flow.search.journal import StudyJournal
 from flow.search.pareto import pareto_front
 from flow.search.propose import Proposal, Proposer
 from flow.search.settings import Problem
@@ -25,6 +28,15 @@ from flow.space.candidate import Candidate
 
 FIRST_GAIN = 0.05
 """Accuracy full training is expected to add to short training before any of it has been seen."""
+
+NEW_UNTIL = 0.85
+"""Share of the time after which no new candidate starts: the rest is for full trainings of the front and the test."""
+
+HOPELESS = 6
+"""Failures from the start without one success after which a search gives up: it is not the candidates then."""
+
+LOG_REJECTED_EVERY = 10
+"""Proposals between two log entries that count the refused candidates."""
 
 
 class Evaluator(Protocol):
@@ -88,14 +100,22 @@ class Entry:
         }
 
 
+Ticket = tuple[Entry, str, Callable[[], dict[str, Any]]]
+"""A candidate, the rung it is on, and the function that waits for the result."""
+
+
 @dataclass
 class Outcome:
-    """How a search ended: ``entries`` in order of proposal, ``front`` those that won, ``reason`` why it stopped."""
+    """How a search ended: ``entries`` in order of proposal, ``front`` those that won, ``reason`` why it stopped.
+
+    ``loop_s`` are the seconds in which the loop itself worked instead of waiting for trainings.
+    """
 
     entries: list[Entry]
     front: list[Entry]
     reason: str
     proposer: Proposer
+    loop_s: float
 
 
 class Search:
@@ -107,15 +127,20 @@ class Search:
         checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
         self.checker = checker
         self.proposer = Proposer(checker, s.sampler, s.seed)
+        self.journal = StudyJournal(run.path / "study.journal", problem.space, s.minimize)
+        self.replay = run.evaluated()
         self.entries: list[Entry] = []
         self.promotions: deque[Entry] = deque()
         self.gains: list[float] = []
-        self.exhausted = False
+        self.exhausted = self.timed_out = False
 
     def go(self) -> Outcome:
-        """Search until the trials, the time or the space are used up. Interrupts pass through; all done is on disk."""
-        tickets: deque[tuple[Entry, str, Callable[[], dict[str, Any]]]] = deque()
-        reason = "trials"
+        """Search until the trials, the time or the space are used up. Interrupts pass through; all done is on disk.
+
+        Raises ToolError if the first candidates fail one and all, or the run directory can't be written.
+        """
+        tickets: deque[Ticket] = deque()
+        started, waited = time.monotonic(), 0.0
         while True:
             while len(tickets) < self.problem.settings.window:
                 ticket = self.next_ticket()
@@ -125,33 +150,50 @@ class Search:
             if not tickets:
                 break
             entry, rung, wait = tickets.popleft()
-            self.take(entry, rung, wait())
-        if self.exhausted:
-            reason = "space exhausted"
-        elif self.out_of_time():
-            reason = "time"
-        return Outcome(self.entries, self.front(), reason, self.proposer)
+            before = time.monotonic()
+            result = wait()
+            waited += time.monotonic() - before
+            self.take(entry, rung, result)
+        self.log_rejected()
+        reason = "space exhausted" if self.exhausted else "time" if self.timed_out else "trials"
+        return Outcome(self.entries, self.front(), reason, self.proposer, time.monotonic() - started - waited)
 
-    def next_ticket(self) -> tuple[Entry, str, Callable[[], dict[str, Any]]] | None:
+    def next_ticket(self) -> Ticket | None:
         """The next job: a promotion to full training first, else a new candidate."""
-        settings = self.problem.settings
-        if self.promotions:
+        while self.promotions:
             entry = self.promotions.popleft()
-            return entry, "full", self.start(entry, "full")
-        if len(self.entries) >= settings.trials or self.exhausted or self.out_of_time():
+            if self.time_for_full(entry):
+                return entry, "full", self.start(entry, "full")
+            self.timed_out = True
+            self.tell(entry)
+        if self.exhausted or len(self.entries) >= self.problem.settings.trials:
+            return None
+        # What earlier sittings have evaluated is taken from disk whatever the time.
+        if self.run.elapsed_s >= self.problem.settings.time_s * NEW_UNTIL and len(self.entries) >= self.replay:
+            self.timed_out = True
             return None
         proposal = self.proposer.propose()
         self.display.rejected(dict(self.proposer.rejected))
         if proposal is None:
             self.exhausted = True
             return None
+        if proposal.number % LOG_REJECTED_EVERY == 0:
+            self.log_rejected()
         entry = self.entry_for(proposal)
         self.entries.append(entry)
         return entry, "short", self.start(entry, "short")
 
-    def out_of_time(self) -> bool:
-        """Whether so much time is gone that no new candidate should start: the front's full trainings still must run."""
-        return self.run.elapsed_s >= self.problem.settings.time_s * 0.85
+    def time_for_full(self, entry: Entry) -> bool:
+        """Whether a full training can end before the time limit; the first one is always done."""
+        trained = [e for e in self.entries if "full" in e.rungs]
+        if not trained or self.known(entry, "full"):
+            return True
+        expected = max(float(e.rungs["full"].get("seconds") or 0.0) for e in trained)
+        return self.run.elapsed_s + expected <= self.problem.settings.time_s
+
+    def log_rejected(self) -> None:
+        """Log how many candidates were refused so far, by reason."""
+        self.run.log("rejected", counts=dict(self.proposer.rejected))
 
     def entry_for(self, proposal: Proposal) -> Entry:
         """The candidate of a proposal with its implementation and prediction."""
@@ -163,36 +205,52 @@ class Search:
         checked = self.checker.check(proposal.code[None, :])
         return Entry(proposal, candidate, implementation, prediction.total, float(checked.cost[0]))
 
+    def known(self, entry: Entry, rung: str) -> dict[str, Any] | None:
+        """The result of a rung that an earlier sitting has on disk; None if there is none."""
+        stored = self.run.evaluation(entry.candidate.digest)
+        if stored is None:
+            return None
+        if rung in stored["rungs"]:
+            return {"ok": True, **stored["rungs"][rung], "cached": True}
+        if stored.get("error") and rung == "short":
+            return {"ok": False, "error": stored["error"], "cached": True}
+        return None
+
     def start(self, entry: Entry, rung: str) -> Callable[[], dict[str, Any]]:
         """Start a rung, or take it from disk if an earlier sitting has done it."""
-        known = self.run.evaluation(entry.candidate.digest)
+        known = self.known(entry, rung)
         if known is not None:
-            if rung in known["rungs"]:
-                result = {"ok": True, **known["rungs"][rung], "cached": True}
-                return lambda: result
-            if known.get("error") and rung == known.get("failed_rung", rung):
-                failed = {"ok": False, "error": known["error"], "cached": True}
-                return lambda: failed
+            return lambda: known
         return self.evaluator.submit(entry.candidate, rung)
 
     def take(self, entry: Entry, rung: str, result: dict[str, Any]) -> None:
         """Record one result, decide on promotion, tell the sampler."""
-        number = entry.proposal.number
+        number, digest = entry.proposal.number, entry.candidate.digest
         cached = bool(result.pop("cached", False))
         if not result.pop("ok"):
-            entry.error = str(result["error"]) if rung == "short" else entry.error
-            self.run.log("failed", number=number, digest=entry.candidate.digest, rung=rung, error=result["error"])
-            self.display.failed(number, str(result["error"]))
-            self.proposer.tell(entry.proposal, entry.accuracy, entry.cost)
-            self.run.write_evaluation(entry.to_dict())
+            error = str(result["error"])
+            entry.error = error if rung == "short" else None
+            if not cached:
+                self.run.write_evaluation(entry.to_dict())
+                self.run.log("failed", number=number, digest=digest, rung=rung, error=error)
+            self.display.failed(number, error)
+            self.tell(entry)
+            self.give_up_if_hopeless(error)
             return
         entry.rungs[rung] = result
         accuracy = entry.accuracy
         assert accuracy is not None
         if not cached:
             self.run.write_evaluation(entry.to_dict())
-            self.run.log("done", number=number, digest=entry.candidate.digest, rung=rung, val_accuracy=accuracy,
-                         lut=entry.measurement.resources.lut, seconds=result.get("seconds"))
+            self.run.log(
+                "done",
+                number=number,
+                digest=digest,
+                rung=rung,
+                val_accuracy=accuracy,
+                lut=entry.measurement.resources.lut,
+                seconds=result.get("seconds"),
+            )
         if rung == "full":
             self.gains.append(accuracy - float(entry.rungs["short"]["val_accuracy"]))
         best = entry in self.front(final=False)
@@ -200,7 +258,23 @@ class Search:
         if rung == "short" and self.could_win(entry):
             self.promotions.append(entry)
         else:
-            self.proposer.tell(entry.proposal, accuracy, entry.cost)
+            self.tell(entry)
+
+    def tell(self, entry: Entry) -> None:
+        """Tell sampler and journal what became of an entry: once, when no further rung follows."""
+        self.proposer.tell(entry.proposal, entry.accuracy, entry.cost)
+        self.journal.tell(
+            entry.proposal.number,
+            entry.proposal.code,
+            entry.accuracy,
+            entry.cost,
+            {"digest": entry.candidate.digest, "rungs": list(entry.rungs)},
+        )
+
+    def give_up_if_hopeless(self, error: str) -> None:
+        """Raise ToolError if nothing but failures came so far."""
+        if all(e.error for e in self.entries[:HOPELESS]) and len(self.entries) >= HOPELESS:
+            raise ToolError(f"the first {HOPELESS} candidates all failed, the last one with: {error}")
 
     def could_win(self, entry: Entry) -> bool:
         """Whether full training could put a candidate on the front, given what it gained others so far."""
@@ -218,3 +292,20 @@ class Search:
         done = [e for e in self.entries if e.accuracy is not None and (not final or "full" in e.rungs)]
         points = [(float(e.accuracy or 0.0), e.cost) for e in done]
         return [done[i] for i in pareto_front(points)]
+
+    def test(self, front: list[Entry]) -> list[str]:
+        """Measure the winners on the test split, each once in the life of a run; returns what went wrong."""
+        waits, problems = [], []
+        for entry in front:
+            stored = self.run.evaluation(entry.candidate.digest)
+            entry.test = stored["accuracy"]["test"] if stored else None
+            if entry.test is None:
+                waits.append((entry, self.evaluator.submit(entry.candidate, "test")))
+        for entry, wait in waits:
+            result = wait()
+            if result["ok"]:
+                entry.test = float(result["test_accuracy"])
+                self.run.write_evaluation(entry.to_dict())
+            else:
+                problems.append(f"candidate {entry.proposal.number}: {result['error']}")
+        return problems

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flow.errors import MissingDependency
 from flow.search.check import Checker
+from flow.search.journal import distributions, new_study
 from flow.space.space import Codes, all_codes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Proposer:
         self.number = 0
         self.nearest_miss: tuple[float, Codes] | None = None
         self.study = None if sampler == "random" else _study(sampler, seed)
-        self.distributions = None if self.study is None else _distributions(self.space)
+        self.distributions = None if self.study is None else distributions(self.space)
         self._pool: list[Codes] = []
 
     def propose(self) -> Proposal | None:
@@ -166,24 +167,8 @@ def _study(sampler: str, seed: int) -> optuna.Study:
         import optuna
     except ImportError as error:
         raise MissingDependency("optuna", "search") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if sampler == "tpe":
         chosen: Any = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, constant_liar=True)
     else:
         chosen = optuna.samplers.NSGAIISampler(seed=seed, population_size=12)
-    return optuna.create_study(directions=["maximize", "minimize"], sampler=chosen)
-
-
-def _distributions(space: Any) -> dict[str, Any]:
-    import optuna
-
-    distributions: dict[str, Any] = {}
-    for decision in space.decisions:
-        count = len(decision.options)
-        if count > 1:
-            distributions[decision.name] = (
-                optuna.distributions.IntDistribution(0, count - 1)
-                if decision.ordered
-                else optuna.distributions.CategoricalDistribution(list(range(count)))
-            )
-    return distributions
+    return new_study("cost", chosen)

@@ -155,8 +155,9 @@ class _BatchBuilder:
         self.vector = self.vector | image
         return stream.where(image & ~self.gap, flat).where(image & self.gap, mean)
 
-    def block(self, position: Position, mask: Mask, stream: _Stream, ends: list[_Stream],
-              present: list[Mask]) -> _Stream:
+    def block(
+        self, position: Position, mask: Mask, stream: _Stream, ends: list[_Stream], present: list[Mask]
+    ) -> _Stream:
         kinds = np.array([OP_CODE[k] for k in self.space.file.groups[position.group].kinds])
         op = kinds[self.codes[:, position.columns["kind"]]]
         dense = bool(np.all(kinds == OP_CODE["dense"]))
@@ -175,8 +176,9 @@ class _BatchBuilder:
             return act
         return self.pool(position, mask, self.residual(position, mask, stream, act))
 
-    def concat(self, position: Position, mask: Mask, stream: _Stream, ends: list[_Stream],
-               present: list[Mask]) -> _Stream:
+    def concat(
+        self, position: Position, mask: Mask, stream: _Stream, ends: list[_Stream], present: list[Mask]
+    ) -> _Stream:
         joined, inputs = stream, np.ones_like(stream.h)
         for source, end in enumerate(ends):
             column = position.columns.get(f"concat.{source}")
@@ -185,7 +187,9 @@ class _BatchBuilder:
             chosen = mask & present[source] & (self.codes[:, column] == 1)
             self.refuse(chosen & ((end.h != stream.h) | (end.w != stream.w)), "skip shape")
             signed = joined.signed | end.signed
-            integer = np.maximum(joined.integer + (signed & ~joined.signed & 1), end.integer + (signed & ~end.signed & 1))
+            integer = np.maximum(
+                joined.integer + (signed & ~joined.signed & 1), end.integer + (signed & ~end.signed & 1)
+            )
             fraction = np.maximum(joined.width - joined.integer, end.width - end.integer)
             both = _Stream(stream.h, stream.w, joined.c + end.c, integer + fraction, integer, signed)
             joined = joined.where(chosen, both)
@@ -193,13 +197,20 @@ class _BatchBuilder:
         self.emit(mask & (inputs > 1), "concat", stream, joined, inputs=inputs)
         return joined
 
-    def weight_rows(self, mask: Mask, op: Ints, x: _Stream, units: Ints, weights: _Weights, out_integer: Ints,
-                    kernel: tuple[Any, Any] = (1, 1), stride: tuple[Any, Any] = (1, 1)) -> _Stream:
+    def weight_rows(
+        self,
+        mask: Mask,
+        op: Ints,
+        x: _Stream,
+        units: Ints,
+        weights: _Weights,
+        out_integer: Ints,
+        kernel: tuple[Any, Any] = (1, 1),
+        stride: tuple[Any, Any] = (1, 1),
+    ) -> _Stream:
         channels = np.where(op == OP_CODE["depthwise"], 1, x.c)
         fan_in = kernel[0] * kernel[1] * channels
-        exponent = np.where(
-            weights.kind == WEIGHT_CODE["fixed"], 0, -np.round(np.log2(fan_in) / 2).astype(np.int64)
-        )
+        exponent = np.where(weights.kind == WEIGHT_CODE["fixed"], 0, -np.round(np.log2(fan_in) / 2).astype(np.int64))
         product = x.width - x.integer + weights.width - weights.integer - exponent
         bias_integer = np.maximum(out_integer, 1) + 2
         bias_fraction = np.minimum(product, 8)
@@ -217,9 +228,20 @@ class _BatchBuilder:
         width = np.maximum(_bit_length(high), _bit_length(-low - 1)) + 1
         h, w = -(-x.h // stride[0]), -(-x.w // stride[1])
         after = _Stream(h, w, units, width, width - common, np.ones_like(width))
-        self.emit(mask, op, x, after, kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0],
-                  stride_w=stride[1], fan_in=fan_in, w_kind=weights.kind, w_width=weights.width,
-                  bias_width=bias_width)
+        self.emit(
+            mask,
+            op,
+            x,
+            after,
+            kernel_h=kernel[0],
+            kernel_w=kernel[1],
+            stride_h=stride[0],
+            stride_w=stride[1],
+            fan_in=fan_in,
+            w_kind=weights.kind,
+            w_width=weights.width,
+            bias_width=bias_width,
+        )
         return after
 
     def residual(self, position: Position, mask: Mask, source: _Stream, act: _Stream) -> _Stream:
@@ -235,7 +257,9 @@ class _BatchBuilder:
             low += np.where(s.signed == 1, -(2.0 ** (s.width - 1)), 0) * shift
             high += (np.where(s.signed == 1, 2.0 ** (s.width - 1), 2.0**s.width) - 1) * shift
         signed = (low < 0).astype(np.int64)
-        width = np.maximum(np.maximum(_bit_length(high), np.where(signed, _bit_length(-low - 1), 0)), 1 - signed) + signed
+        width = (
+            np.maximum(np.maximum(_bit_length(high), np.where(signed, _bit_length(-low - 1), 0)), 1 - signed) + signed
+        )
         total = act.copy(width=width, integer=width - fraction, signed=signed)
         self.emit(chosen, "add", source, total, inputs=2)
         return act.where(chosen, total)

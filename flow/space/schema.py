@@ -178,7 +178,7 @@ class _Reader:
         return Group(
             kinds=kinds,
             repeat=tuple(self.choices(raw.get("repeat", 1), f"{where}.repeat", whole(0, MAX_REPEAT))),
-            units=tuple(self.choices(raw.get("units", [0]), f"{where}.units", whole(0 if kinds == ("depthwise",) else 1))),
+            units=tuple(self.choices(raw.get("units", [0]), f"{where}.units", whole(int(kinds != ("depthwise",))))),
             weight=self.formats(raw["weight"], f"{where}.weight", WeightFormat.parse),
             activation=activation,
             kernel=self.pairs(raw.get("kernel", 1), f"{where}.kernel"),

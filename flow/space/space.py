@@ -102,7 +102,7 @@ class SearchSpace:
     def size(self) -> int:
         """Number of different codes, counting what is absent once; validity rules not applied."""
         ways = {0: 1}  # by blocks present; concat choices depend on how many came before
-        for number, group in enumerate(self.file.groups):
+        for group in self.file.groups:
             new: dict[int, int] = {}
             for before, count in ways.items():
                 for repeat in group.repeat:
@@ -125,9 +125,7 @@ class SearchSpace:
 
     def present(self, codes: Codes) -> list[NDArray[np.bool_]]:
         """Which rows have each position's block."""
-        repeats = [
-            np.array(self.decisions[c].options, dtype=np.int64)[codes[:, c]] for c in self.repeat_columns
-        ]
+        repeats = [np.array(self.decisions[c].options, dtype=np.int64)[codes[:, c]] for c in self.repeat_columns]
         return [p.place < repeats[p.group] for p in self.positions]
 
     def canonical(self, codes: Codes) -> Codes:

@@ -68,22 +68,14 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], where: str) -> RawData:
     shape = x["train"].shape[1:]
     for part in parts:
         if x[part].shape[1:] != shape:
-            raise InputError(
-                f"{where}: samples of x_{part} have shape {x[part].shape[1:]}, those of x_train {shape}"
-            )
+            raise InputError(f"{where}: samples of x_{part} have shape {x[part].shape[1:]}, those of x_train {shape}")
         if len(x[part]) != len(y[part]):
-            raise InputError(
-                f"{where}: x_{part} has {len(x[part])} samples but y_{part} has {len(y[part])} labels"
-            )
+            raise InputError(f"{where}: x_{part} has {len(x[part])} samples but y_{part} has {len(y[part])} labels")
     if x["train"].min() == x["train"].max():
-        raise InputError(
-            f"{where}: every value of x_train is {x['train'].flat[0]}: there is nothing to learn from"
-        )
+        raise InputError(f"{where}: every value of x_train is {x['train'].flat[0]}: there is nothing to learn from")
     for part in parts[1:]:
         if np.array_equal(x["train"], x[part]):
-            raise InputError(
-                f"{where}: x_{part} is the same as x_train: keep them apart, or leave x_{part} out"
-            )
+            raise InputError(f"{where}: x_{part} is the same as x_train: keep them apart, or leave x_{part} out")
     classes = _classes(y, where)
     return RawData(
         where, x, y, classes,
@@ -102,9 +94,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"cannot read data set {path}: {reason}") from error
     if magic != b"PK\x03\x04":
-        raise InputError(
-            f"{path}: not an .npz file: write one with numpy.savez(path, x_train=..., y_train=...)"
-        )
+        raise InputError(f"{path}: not an .npz file: write one with numpy.savez(path, x_train=..., y_train=...)")
     wanted = [f"{axis}_{part}" for part in _PARTS for axis in "xy"] + list(_OPTIONAL)
     key = ""
     try:
@@ -116,9 +106,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: array {key} does not fit in memory") from error
     except _DAMAGE as error:
         if "allow_pickle" in str(error):
-            raise InputError(
-                f"{path}: array {key} holds Python objects, which are refused: save numbers"
-            ) from error
+            raise InputError(f"{path}: array {key} holds Python objects, which are refused: save numbers") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: damaged .npz file{f', array {key}' if key else ''}: {reason}") from error
     for name, value in arrays.items():
@@ -149,18 +137,14 @@ def _labels(y: NDArray[Any], where: str, key: str) -> NDArray[Any]:
     if y.dtype.kind not in "biuf":
         raise InputError(f"{where}: {key} has type {y.dtype}: labels are the integers 0 to n - 1")
     if y.size == 0 or y.ndim not in (1, 2):
-        raise InputError(
-            f"{where}: {key} has shape {y.shape}: expected (samples,) or one-hot (samples, classes)"
-        )
+        raise InputError(f"{where}: {key} has shape {y.shape}: expected (samples,) or one-hot (samples, classes)")
     if y.ndim == 2 and y.shape[1] > 1:
         if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1, dtype=np.float64) == 1).all()):
             raise InputError(f"{where}: {key} is not one-hot: every row needs exactly one 1 among zeros")
         y = np.argmax(y, axis=1)
     labels = y.reshape(-1)
     if y.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise InputError(
-            f"{where}: {key} holds labels that are not integers: expected the classes 0 to n - 1"
-        )
+        raise InputError(f"{where}: {key} holds labels that are not integers: expected the classes 0 to n - 1")
     return labels
 
 
@@ -196,10 +180,6 @@ def _format(value: NDArray[Any], where: str) -> FixedFormat:
 def _texts(arrays: Mapping[str, NDArray[Any]], key: str, where: str, count: int) -> tuple[str, ...]:
     value = arrays[key]
     texts = tuple(str(v) for v in value.reshape(-1))
-    if (
-        value.dtype.kind != "U"
-        or len(texts) != count
-        or not all(t.isprintable() and 0 < len(t) <= 200 for t in texts)
-    ):
+    if value.dtype.kind != "U" or len(texts) != count or not all(t.isprintable() and 0 < len(t) <= 200 for t in texts):
         raise InputError(f"{where}: {key} must hold {count} printable text(s) of 1 to 200 characters")
     return texts

@@ -115,9 +115,7 @@ def unpack_cifar10(archive: bytes) -> Arrays:
     for part, chosen in (("train", names[:5]), ("test", names[5:])):
         records = np.concatenate([batches[name] for name in chosen]).reshape(-1, 3073)
         arrays[f"y_{part}"] = records[:, 0].copy()
-        arrays[f"x_{part}"] = np.ascontiguousarray(
-            records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        )
+        arrays[f"x_{part}"] = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return arrays
 
 
@@ -128,9 +126,7 @@ def _jets() -> Arrays:
         raise MissingDependency("scikit-learn", "search") from error
     # liac-arff: needs no pandas; checks the checksum OpenML gives
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # one line a retry; the error that remains is ours to tell
+        warnings.simplefilter("ignore", UserWarning)  # one line a retry; the error that remains is ours to tell
         found = fetch_openml(data_id=JETS_ID, as_frame=False, parser="liac-arff", cache=False, n_retries=2)
     names, labels = np.unique(np.asarray(found.target, dtype=str), return_inverse=True)
     if tuple(names) != JETS_CLASSES:

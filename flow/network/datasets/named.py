@@ -119,14 +119,9 @@ def _load_cached(name: str, cache_dir: Path | str | None) -> Dataset:
     if (
         raw.shape != info.shape
         or raw.classes != info.classes
-        or (
-            pixels
-            and (raw.x["train"].dtype.kind != "u" or [len(x) for x in raw.x.values()] != _SAMPLES[name])
-        )
+        or (pixels and (raw.x["train"].dtype.kind != "u" or [len(x) for x in raw.x.values()] != _SAMPLES[name]))
     ):
-        raise InputError(
-            f"{path} is not {info.title}: it must hold {_CONTENTS[name]}; remove it or give it as a path"
-        )
+        raise InputError(f"{path} is not {info.title}: it must hold {_CONTENTS[name]}; remove it or give it as a path")
     rule = prepare.InputRule(info.input_format, scale=1 / 256, standardise=not pixels, text=info.preparation)
     splits = prepare.make_splits(raw, val_share=_VAL_SHARE[name])
     source = raw.source or f"{path.name} as found in the cache, its origin is not recorded"

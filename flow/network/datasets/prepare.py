@@ -73,9 +73,7 @@ def input_rule(raw: RawData) -> InputRule:
     return InputRule(STANDARD, standardise=True, text=f"each {what} standardised by the training split")
 
 
-def quantize(
-    x: NDArray[Any], fmt: FixedFormat, offset: NDArray[Any], scale: NDArray[Any]
-) -> NDArray[np.float32]:
+def quantize(x: NDArray[Any], fmt: FixedFormat, offset: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.float32]:
     """``(x - offset) * scale`` rounded to the nearest value of ``fmt`` (ties to even), saturated; float32."""
     out = np.empty(x.shape, np.float32)
     for start in range(0, len(x), _SLAB):

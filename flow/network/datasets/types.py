@@ -70,9 +70,7 @@ def class_weights(y: LabelArray, classes: int) -> dict[int, float]:
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or classes < 2:
         raise InputError("class weights need a vector of integer labels and at least 2 classes")
     if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        raise InputError(
-            f"class weights: labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}"
-        )
+        raise InputError(f"class weights: labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
     counts = np.bincount(labels.astype(np.int64), minlength=classes)
     if not counts.all():
         raise InputError(f"class weights: class {int(np.argmin(counts))} has no sample")

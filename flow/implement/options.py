@@ -1,0 +1,109 @@
+"""What a layer can be built as: every valid reuse factor with its strategy, resources and cycles, for many layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.estimate.structural import Bools, Estimate, Estimator, Floats, Ints
+from flow.estimate.table import OP_CODE, LayerTable
+from flow.implement.rules import (
+    LATENCY_WEIGHTS,
+    UNROLL_LIMIT,
+    depthwise_reuse_factors,
+    multipliers,
+    valid_reuse_factors,
+)
+
+BLOCK_SHARE = 2.0**-20
+"""What a DSP, BRAM18 or UltraRAM block weighs against a LUT: it only decides between options of equal LUTs. A power of
+two, so that sums of whole numbers stay exact."""
+
+IMAGE_OPS = tuple(OP_CODE[name] for name in ("conv2d", "depthwise", "maxpool", "global_avgpool", "flatten"))
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The options of some layers, one entry an option: sorted by layer, then by reuse factor.
+
+    ``layer``: row of the table it belongs to, each row has at least one; ``start``: where each layer's begin; ``latency``:
+    strategy Latency, else Resource; ``use``: resources, shape (options, 5) in the order of ``RESOURCE_NAMES``; ``cost``:
+    LUTs, with a thousandth-or-less share of the blocks to break ties.
+    """
+
+    layer: Ints
+    start: Ints
+    reuse: Ints
+    latency: Bools
+    use: Floats
+    cost: Floats
+    interval: Floats
+    fill: Floats
+
+    def minimum(self, values: Floats) -> Floats:
+        """The least of ``values`` (one an option) for each layer."""
+        least: Floats = np.minimum.reduceat(values, self.start) if len(self.start) else np.zeros(0)
+        return least
+
+    def first_minimum(self, values: Floats) -> Ints:
+        """For each layer the option with the least of ``values``, of equal ones that with the smallest reuse factor."""
+        hits = np.flatnonzero(values == self.minimum(values)[self.layer])
+        first = np.flatnonzero(np.diff(self.layer[hits], prepend=-1))
+        return hits[first]
+
+
+def streams(table: LayerTable) -> Bools:
+    """Which networks are built with io_stream: those with images, as ``rules.io_type_for`` says."""
+    image = np.isin(table.op, IMAGE_OPS) | (table.in_h * table.in_w > 1) | (table.positions > 1)
+    return np.bincount(table.network[image], minlength=table.networks) > 0
+
+
+def options_of(table: LayerTable, stream: Bools, family: str, estimator: Estimator) -> Options:
+    """All options of the rows of ``table``, weight layers only, that ``rules.check_layer`` accepts.
+
+    ``stream``: io_stream by row; ``family``: device family.
+    """
+    depthwise = table.op == OP_CODE["depthwise"]
+    lists = [
+        _reuse_factors(d, n, o)
+        for d, n, o in zip(depthwise.tolist(), table.fan_in.tolist(), table.out_c.tolist(), strict=True)
+    ]
+    counts = np.array([len(one) for one in lists], dtype=np.int64)
+    layer = np.repeat(np.arange(len(table)), counts)
+    reuse = np.concatenate(lists) if lists else np.zeros(0, dtype=np.int64)
+    latency = (reuse == 1) & (table.fan_in * table.out_c <= LATENCY_WEIGHTS)[layer]
+    estimate = estimator.rows(table.select(layer), reuse, stream[layer], latency, family)
+    use = estimate.resources()
+    return Options(
+        layer=layer,
+        start=np.cumsum(counts) - counts,
+        reuse=reuse,
+        latency=latency,
+        use=use,
+        cost=cost_of(use),
+        interval=estimate.interval,
+        fill=estimate.fill,
+    )
+
+
+def cost_of(use: Floats) -> Floats:
+    """What is minimised: LUTs, and of equal LUTs the fewest blocks. ``use`` has shape (n, 5)."""
+    return use[:, 0] + BLOCK_SHARE * use[:, 2:].sum(axis=1)
+
+
+@lru_cache(maxsize=65536)
+def _reuse_factors(depthwise: bool, fan_in: int, units: int) -> Ints:
+    """The reuse factors hls4ml accepts that HLS can unroll, ascending."""
+    factors = depthwise_reuse_factors(fan_in, units) if depthwise else valid_reuse_factors(fan_in, units)
+    fine = np.array([r for r in factors if multipliers(fan_in * units, r) <= UNROLL_LIMIT], dtype=np.int64)
+    fine.setflags(write=False)
+    return fine
+
+
+def plain_rows(table: LayerTable, stream: Bools, family: str, estimator: Estimator) -> Estimate:
+    """The estimate of rows without weights."""
+    zeros = np.zeros(len(table), dtype=np.int64)
+    return estimator.rows(table, zeros, stream, zeros.astype(np.bool_), family)
