@@ -1,83 +1,159 @@
-"""The ``flow`` command: parses arguments, calls, prints. Exit codes are in ``flow.errors``; 130 is Ctrl-C."""
+"""The ``flow`` command: parses arguments, calls, prints.
+
+Exit codes: those of ``flow.errors``, 70 for a defect of this program (EX_SOFTWARE of sysexits.h), 130 for Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flow import __version__
-from flow.errors import FlowError, InputError, MissingDependency
+from flow.errors import FlowError, InputError, MissingDependency, nearest
 
+DEFECT = 70
 INTERRUPTED = 130
 RUNS = "runs"
+EXTRAS = {"hls4ml": "hls", "da4ml": "rtl"}
+"""Extras that bring a module; ``search`` brings all others."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, without the usage in front of it, and knows its names."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.options: list[str] = []
+        self.commands: dict[str, Parser] = {}
+        super().__init__(allow_abbrev=False, **settings)
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        """As argparse does, keeping the names of options."""
+        self.options += [n for n in names if n.startswith("--")]
+        return super().add_argument(*names, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and end with exit code 2."""
+        line = " ".join(message.split())
+        self.exit(InputError.exit_code, f"{self.prog}: error: {line} (see `{self.prog} --help`)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character gets a question mark
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
     parser = build_parser()
-    args = parser.parse_args(argv)
-    if not getattr(args, "handler", None):
-        parser.print_help()
-        return 2
+    args = parse(parser, list(sys.argv[1:] if argv is None else argv))
+    if not hasattr(args, "handler"):
+        parser.print_help(sys.stderr)
+        return InputError.exit_code
     try:
-        return int(args.handler(args))
+        code = int(args.handler(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        print("flow: interrupted", file=sys.stderr)
+        complain("flow: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has read enough
+        _drop_output()
         return 0
-    except Exception as error:
-        known = known_error(error)
-        if args.debug or known is None:
-            raise
-        print(f"flow: error: {known}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  (the last resort)
+        if args.debug:
+            complain(traceback.format_exc().rstrip())
+        code = report_error(error)
+        _drop_output()
+        return code
+
+
+def report_error(error: Exception) -> int:
+    """Print one line about ``error``; returns the exit code."""
+    known = known_error(error)
+    if known is not None:
+        complain(f"flow: error: {' '.join(str(known).split())}")
         return known.exit_code
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    complain(f"flow: internal error: {what}: a defect of flow, not of your input; --debug shows where")
+    return DEFECT
+
+
+def complain(line: str) -> None:
+    """Print to standard error, whether or not anyone still listens."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def known_error(error: Exception) -> FlowError | None:
     """The error as one the user can act on, or None if it is a defect of this program."""
     if isinstance(error, FlowError):
         return error
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("flow"):
-        return MissingDependency(error.name, "search")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        return None if module == "flow" else MissingDependency(module, EXTRAS.get(module, "search"))
     if isinstance(error, OSError) and error.strerror:
         where = f" {error.filename}" if error.filename else ""
         return FlowError(f"operating system error{where}: {error.strerror}")
     return None
 
 
-def build_parser() -> argparse.ArgumentParser:
+def _drop_output() -> None:
+    """What standard output still holds must not make Python complain when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
+    """The arguments; a mistake ends the program with exit code 2 and the nearest command or option there is."""
+    name = next((a for a in argv if not a.startswith("-")), None)
+    if name is not None:
+        command = parser.commands.get(name)
+        if command is None:
+            parser.error(f"unknown command {name!r}: {nearest(name, parser.commands)}")
+        given = argv[: argv.index("--")] if "--" in argv else argv
+        for option in (a.partition("=")[0] for a in given if a.startswith("--")):
+            if option not in command.options and option not in parser.options:
+                command.error(f"unknown option {option}: {nearest(option, command.options)}")
+    return parser.parse_args(argv)
+
+
+def build_parser() -> Parser:
     """The parser of all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="flow",
         description="Finds quantized neural networks that fit an FPGA board: searches architecture, quantization "
         "and hardware together, under a LUT limit and a required throughput.",
-        epilog="Exit codes: 0 done, 1 nothing feasible found, 2 wrong input, 3 a tool failed or is missing, "
-        "130 interrupted.",
+        epilog="A first search: flow search --board pynq-z2. "
+        "Exit codes: 0 done, 1 nothing feasible found, 2 wrong input, 3 a tool failed or is missing, "
+        "70 a defect of flow, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"flow {__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
+    parser.commands = commands.choices
 
-    def command(name: str, handler: Any, help_text: str, as_json: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    def command(name: str, handler: Any, help_text: str) -> Parser:
+        sub: Parser = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
         sub.set_defaults(handler=handler)
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        if as_json:
-            sub.add_argument("--json", action="store_true", help="print machine-readable JSON")
+        sub.add_argument("--json", action="store_true", help="print machine-readable JSON")
         return sub
 
     sub = command("boards", do_boards, "list the boards, or show one with the source of each number")
     sub.add_argument("name", nargs="?", help="a board's name or a .yaml file")
     sub = command("spaces", do_spaces, "list the search spaces, or show the decisions of one")
     sub.add_argument("name", nargs="?", help="a space's name or a .yaml file")
-    command("datasets", do_datasets, "list the data sets")
+    sub = command("datasets", do_datasets, "list the data sets, or describe one")
+    sub.add_argument("name", nargs="?", help="a data set's name or an .npz file")
     command("doctor", do_doctor, "say which tools and packages are here, and what to install")
     sub = command("predict", do_predict, "predict resources and timing of a candidate on a board")
     sub.add_argument("candidate", type=Path, help="a candidate.json")
@@ -89,7 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("show", do_show, "show the winners of a run"),
         ("report", do_report, "write report.html of a run"),
     ):
-        sub = command(name, handler, text, as_json=name == "show")
+        sub = command(name, handler, text)
         sub.add_argument("run", nargs="?", default="latest", help="a run's name or folder (default: the latest)")
         sub.add_argument("--runs", type=Path, default=Path(RUNS), help="folder of the runs (default: %(default)s)")
     return parser
@@ -174,9 +250,15 @@ def do_spaces(args: argparse.Namespace) -> int:
 
 def do_datasets(args: argparse.Namespace) -> int:
     """``flow datasets``."""
-    from flow.network.datasets import list_datasets
-    from flow.report.datasets import datasets_json, datasets_table
+    from flow.network.datasets import dataset_info, list_datasets
+    from flow.report.datasets import dataset_json, dataset_text, datasets_json, datasets_table
 
+    if args.name:
+        info = dataset_info(args.name)
+        if args.json:
+            return print_json(dataset_json(info))
+        print(dataset_text(info))
+        return 0
     infos = list_datasets()
     if args.json:
         return print_json(datasets_json(infos))
@@ -248,5 +330,7 @@ def do_report(args: argparse.Namespace) -> int:
 
     path = find_run(args.runs, args.run)
     write_report(load_run(path), path / "report.html")
+    if args.json:
+        return print_json({"run": str(path), "report": str(path / "report.html")})
     print(path / "report.html")
     return 0

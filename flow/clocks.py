@@ -18,6 +18,9 @@ from flow.errors import InputError
 PS_DIVIDERS = range(1, 64)
 """Values of each of the two 6-bit dividers of a PS clock; 0 is reserved (UG585 table 25-6, UG1085 chapter 37)."""
 
+XRT_MHZ = range(10, 651, 5)
+"""Frequencies of the kernel clock of an Alveo shell (``frequency_table`` in the clock driver of XRT)."""
+
 
 @dataclass(frozen=True)
 class ClockSetting:
@@ -78,21 +81,15 @@ class PsClock(ClockGenerator):
 
 @dataclass(frozen=True)
 class XrtClock(ClockGenerator):
-    """The kernel clock of an Alveo shell: the driver sets its MMCM to one of a table of frequencies.
-
-    Source: ``frequency_table`` in the clock driver of XRT: 10 to 650 MHz in steps of 5, the next lower one is taken.
-    """
-
-    step_mhz: float = 5.0
-    first_mhz: float = 10.0
+    """The kernel clock of an Alveo shell: the driver sets its MMCM to the next lower frequency of a table."""
 
     def fastest(self, limit: float) -> ClockSetting | None:
-        mhz = math.floor(min(limit, self.max_mhz) / self.step_mhz) * self.step_mhz
-        return ClockSetting(mhz, {}) if mhz >= self.first_mhz else None
+        mhz = max((m for m in XRT_MHZ if m <= min(limit, self.max_mhz)), default=None)
+        return None if mhz is None else ClockSetting(float(mhz), {})
 
     @property
     def least_mhz(self) -> float:
-        return self.first_mhz
+        return float(XRT_MHZ[0])
 
 
 @dataclass(frozen=True)
@@ -163,14 +160,15 @@ class PllClock(ClockGenerator):
             compare = self.input_mhz / divide
             if not p.compare_mhz[0] <= compare <= p.compare_mhz[1]:
                 continue
-            first = math.ceil(p.vco_mhz[0] / compare * p.scale)
-            last = math.floor(p.vco_mhz[1] / compare * p.scale)
+            # The slack keeps a VCO exactly at its limit, which rounding could push over it.
+            first = math.ceil(p.vco_mhz[0] / compare * p.scale - 1e-6)
+            last = math.floor(p.vco_mhz[1] / compare * p.scale + 1e-6)
             for multiply in range(max(first, p.multiply[0]), min(last, p.multiply[-1]) + 1):
                 yield multiply, divide
 
     def fastest(self, limit: float) -> ClockSetting | None:
         p = self.primitive
-        best = self.input_mhz if self.input_mhz <= limit else 0.0
+        best = float(self.input_mhz) if self.input_mhz <= limit else 0.0
         setting = ClockSetting(best, {}) if best else None
         for multiply, divide in self.loops():
             if best == limit:

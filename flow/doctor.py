@@ -7,10 +7,7 @@ folder the tool lies in where vendors put it there, else from asking the tool, w
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-VERSION_TIMEOUT_S = 20.0
-"""Longest wait for a tool to tell its version; Vivado on a network file system takes several seconds."""
+from flow.hls.tools import VENDORS
+from flow.programs import VERSION_TIMEOUT_S, ask_version, find_on, search_path, version_from_path
 
 PYTHON_RANGE = ((3, 11), (3, 14))
 """First Python version that is supported, and first that is not (``requires-python`` in pyproject.toml)."""
@@ -129,25 +126,25 @@ TOOLS = (
         "vivado",
         ("vivado",),
         "bitstreams for AMD boards, routed measurements",
-        "source Vivado's settings64.sh, or set XILINX_VIVADO",
+        VENDORS["vivado"].hint,
         version_args=("-version",),
-        roots={"XILINX_VIVADO": "bin"},
+        roots=VENDORS["vivado"].roots,
     ),
     Tool(
         "vitis_hls",
         ("vitis_hls", "vitis-run"),
         "HLS synthesis (Vitis backend)",
-        "source Vitis' settings64.sh, or set XILINX_HLS",
+        VENDORS["vitis_hls"].hint,
         version_args=("-version",),
-        roots={"XILINX_HLS": "bin", "XILINX_VITIS": "bin"},
+        roots=VENDORS["vitis_hls"].roots,
     ),
     Tool(
         "vivado_hls",
         ("vivado_hls",),
         "HLS synthesis (Vivado backend, 2020.1 and older)",
-        "source Vivado's settings64.sh, or set XILINX_VIVADO",
+        VENDORS["vivado_hls"].hint,
         version_args=("-version",),
-        roots={"XILINX_VIVADO": "bin", "XILINX_HLS": "bin"},
+        roots=VENDORS["vivado_hls"].roots,
     ),
 )
 
@@ -213,13 +210,7 @@ def check_rivals() -> list[Check]:
 
 def find_program(tool: Tool, environment: Mapping[str, str]) -> str | None:
     """The path of the tool's program: on PATH, else below the folders the vendor's variables name."""
-    folders = [environment.get("PATH", os.defpath)]
-    folders += [str(Path(environment[v]) / below) for v, below in tool.roots.items() if environment.get(v)]
-    for path in folders:
-        for command in tool.commands:
-            if program := shutil.which(command, path=path):
-                return program
-    return None
+    return find_on(tool.commands, search_path(tool.roots, environment))
 
 
 def check_tool(tool: Tool, environment: Mapping[str, str], timeout_s: float = VERSION_TIMEOUT_S) -> Check:
@@ -241,42 +232,6 @@ def check_tool(tool: Tool, environment: Mapping[str, str], timeout_s: float = VE
     if version is not None and command != tool.name:
         version = f"{version} ({command})"
     return Check(tool.name, True, version, tool.needed_for, tool.hint, problem)
-
-
-def version_from_path(program: str) -> str | None:
-    """The release in a vendor tool's folder, as in ``Vivado/2020.1/bin/vivado``; None if there is none."""
-    for part in reversed(Path(program).resolve().parts):
-        if re.fullmatch(r"20\d\d\.\d(\.\d+)?", part):
-            return part
-    return None
-
-
-def ask_version(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> tuple[str | None, str]:
-    """(version, problem): the first version number the program prints, or why there is none."""
-    asked = f"`{' '.join([Path(argv[0]).name, *argv[1:]])}`"
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        return None, f"{asked} does not start: {error.strerror}"
-    with process:
-        try:
-            output, _ = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None, f"{asked} did not answer within {timeout_s:g} s"
-    if process.returncode != 0:
-        return None, f"{asked} ended with exit status {process.returncode}"
-    match = re.search(r"(?<![\w.])v?(\d+\.\d+[\w.+]*)", output)
-    return (match.group(1), "") if match else (None, f"{asked} printed no version number")
 
 
 def memory_gib() -> float | None:

@@ -89,9 +89,7 @@ class StructuralEstimator:
 STRUCTURAL: Estimator = StructuralEstimator()
 
 
-def estimate_rows(
-    table: LayerTable, reuse: Ints, stream: Bools | bool, latency: Bools | bool, family: str
-) -> Estimate:
+def estimate_rows(table: LayerTable, reuse: Ints, stream: Bools | bool, latency: Bools | bool, family: str) -> Estimate:
     """Resources and cycles of each row; arguments as in ``Estimator.rows``. Any valid reuse factor, and 1."""
     rows = len(table)
     streams = np.broadcast_to(np.asarray(stream, dtype=bool), (rows,))
@@ -104,9 +102,7 @@ def estimate_rows(
             out[:] = model(table, reuses, streams, latencies, family)
         elif chosen.any():
             index = np.flatnonzero(chosen)
-            out[:, index] = model(
-                table.select(index), reuses[index], streams[index], latencies[index], family
-            )
+            out[:, index] = model(table.select(index), reuses[index], streams[index], latencies[index], family)
     return Estimate(*np.ceil(out - 1e-9))
 
 
@@ -121,22 +117,22 @@ def _weight_layers(t: LayerTable, reuse: Ints, stream: Bools, latency: Bools, fa
     # Adders near the leaves of a tree are as wide as a product, at its root as wide as the accumulator.
     tree = np.minimum(acc, x + w + 2)
     out = np.zeros((7, len(t)))
-    lut, ff, bram, _, dsp, interval, fill = out
+    lut, ff, bram, _, dsp, _, _ = out
     fixed = t.w_kind == WEIGHT_CODE["fixed"]
 
-    constant_dsp = np.where(fixed, mults * _constant_dsp_share(x, w), 0.0)
-    constant_lut = _constant_lut(t, n, o, x, w, tree, constant_dsp)
-    folded_lut, folded_dsp, folded_ff = _folded(t, rf, n, o, x, w, acc, tree, mults, fixed, family)
-    lut += np.where(unrolled, constant_lut, folded_lut)
-    dsp += np.where(unrolled, np.round(constant_dsp) * _dsp_tiles(x, w, family), folded_dsp)
-    # wa, Latency: result registers, and pipeline registers that grow with the weights' width beyond 2 bits.
-    constant_ff = o * acc + 0.5 * n * o * np.maximum(w - 2, 0.25) * np.minimum(x / 16, 1)
-    ff += np.where(unrolled, constant_ff, folded_ff)
+    one, many = np.flatnonzero(unrolled), np.flatnonzero(~unrolled)
+    lut[one], dsp[one], ff[one] = _constant(
+        n[one], o[one], x[one], w[one], acc[one], tree[one], fixed[one], family
+    )  # fmt: skip
+    lut[many], dsp[many], ff[many] = _folded(
+        t.op[many] == OP_CODE["depthwise"], rf[many], n[many], o[many], x[many], w[many], acc[many], tree[many],
+        mults[many], fixed[many], family,
+    )  # fmt: skip
 
     # Resource with reuse > 1: one memory word of mults weights for each of the rf steps; under 1 kbit a LUT ROM.
     word, bits = mults * w, n * o * w
     in_bram = ~unrolled & (bits > 1024)
-    bram += np.where(in_bram, bram18(word, rf), 0)
+    bram[in_bram] += bram18(word[in_bram], rf[in_bram])
     lut += np.where(~unrolled & ~in_bram, word * np.ceil(rf / 64), 0)
     # Steps that address outputs in turn (reuse above the fan-in) need an index ROM: 1 block in wa up to 2 steps an
     # output in which the choice is one bit and stays in LUTs.
@@ -154,22 +150,26 @@ def _constant_dsp_share(x: Floats, w: Floats) -> Floats:
     return share * np.clip((x - 5) / 3, 0, 1)
 
 
-def _constant_lut(
-    t: LayerTable, n: Floats, o: Floats, x: Floats, w: Floats, tree: Floats, dsp: Floats
-) -> Floats:
-    """Products with constants: shared odd multiples of each input, then a tree of adders for each output.
+def _constant(
+    n: Floats, o: Floats, x: Floats, w: Floats, acc: Floats, tree: Floats, fixed: Bools, family: str
+) -> tuple[Floats, Floats, Floats]:
+    """LUT, DSP and FF of products with constants: shared odd multiples of each input, a tree of adders an output.
 
     The adders a weight costs grow with its non-zero digits: 0.4, 0.8, 1.16 of an adder at 2, 4, 6 bits in wa. Binary
     and ternary weights add, subtract or skip: no multiples. Widening never makes it cheaper at equal mapping.
     """
+    dsp = np.where(fixed, n * o * _constant_dsp_share(x, w), 0.0)
     adders = np.maximum(0.4, 0.2 * w) * tree
-    multiples = np.minimum(o, 2.0 ** np.clip(w - 2, 0, 30)) * (w > 2) * (t.w_kind == WEIGHT_CODE["fixed"])
+    multiples = np.minimum(o, 2.0 ** np.clip(w - 2, 0, 30)) * (w > 2) * fixed
     in_lut = n * o - dsp
-    return in_lut * adders + dsp * tree + n * multiples * x * 0.6 * in_lut / (n * o)
+    lut = in_lut * adders + dsp * tree + n * multiples * x * 0.6 * in_lut / (n * o)
+    # wa, Latency: result registers, and pipeline registers that grow with the weights' width beyond 2 bits.
+    ff = o * acc + 0.5 * n * o * np.maximum(w - 2, 0.25) * np.minimum(x / 16, 1)
+    return lut, np.round(dsp) * _dsp_tiles(x, w, family), ff
 
 
 def _folded(
-    t: LayerTable, rf: Floats, n: Floats, o: Floats, x: Floats, w: Floats, acc: Floats, tree: Floats,
+    depthwise: Bools, rf: Floats, n: Floats, o: Floats, x: Floats, w: Floats, acc: Floats, tree: Floats,
     mults: Floats, fixed: Bools, family: str,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
     """LUT, DSP and FF of Resource with reuse > 1: multipliers, adders, input and accumulator multiplexers."""
@@ -179,7 +179,6 @@ def _folded(
     product = np.where(fixed, 0.95 * x * w + 1, x + w)
     lut = np.where(use_dsp, 0, mults * product)
     # Depthwise: each channel's fan-in is its own; a step walks over channels, then over kernel positions.
-    depthwise = t.op == OP_CODE["depthwise"]
     inputs = np.where(depthwise, n * o, n)
     below = (rf < inputs) & ~depthwise
     # Below the fan-in HLS builds a multiplexer of rf inputs at each multiplier (0.54 LUT a bit: 1,024 multipliers of
@@ -196,11 +195,9 @@ def _folded(
     return np.maximum(lut, 1), dsp, ff
 
 
-def _cycles_and_buffers(
-    t: LayerTable, rf: Floats, unrolled: Bools, stream: Bools, latency: Bools, out: Floats
-) -> None:
+def _cycles_and_buffers(t: LayerTable, rf: Floats, unrolled: Bools, stream: Bools, latency: Bools, out: Floats) -> None:
     """Cycles of weight layers; line buffer, window, padding and FIFO of streamed ones; added to ``out``."""
-    lut, ff, bram, _, _, interval, fill = out
+    lut, ff, _, _, _, interval, fill = out
     n, x, c, acc = (_f(v) for v in (t.fan_in, t.x_width, t.in_c, t.out_width))
     dense = t.op == OP_CODE["dense"]
     depth = np.ceil(np.log2(n + 1) / 3)
@@ -288,7 +285,9 @@ def _fifo(out: Floats, where: Bools, width: Floats, depth: Floats) -> None:
     address = np.ceil(np.log2(depth + 1))
     lut += np.where(where, np.where(shallow & (depth > 1), width * np.ceil(depth / 32), 0) + 8 + 4 * address, 0)
     ff += np.where(where, np.where(depth <= 1, width, 0) + 4 + 2 * address, 0)
-    bram += np.where(where & ~shallow, bram18(width, depth), 0)
+    deep = where & ~shallow
+    if deep.any():
+        bram[deep] += bram18(width[deep], depth[deep])
 
 
 _MODE_WIDTH = np.array([36.0, 18.0, 9.0, 4.0, 2.0, 1.0])
@@ -301,16 +300,20 @@ def bram18(width: Floats, depth: Floats) -> Floats:
 
     wa has exactly these counts: 256 bits x 512 in 8, 128 x 1280 in 12 (8 of 18x1024 and 4 of 36x512).
     """
-    best = np.full(np.broadcast(width, depth).shape, np.inf)
+    blocks: Floats = np.ceil(width / _MODE_WIDTH[0]) + np.zeros_like(depth)  # right up to the depth of this shape
+    tall = np.flatnonzero(depth > _MODE_DEPTH[0])
+    width, depth = (np.broadcast_to(v, blocks.shape)[tall] for v in (width, depth))
+    best = np.full(len(tall), np.inf)
     columns = [np.ceil(width / w) for w in _MODE_WIDTH]
     for mode, height in enumerate(_MODE_DEPTH):
         full = np.floor(depth / height)
         rest = depth - full * height
-        tail = np.full(best.shape, np.inf)
+        tail = np.full(len(tall), np.inf)
         for column, other in zip(columns, _MODE_DEPTH, strict=True):
             tail = np.minimum(tail, np.ceil(rest / other) * column)
         best = np.minimum(best, full * columns[mode] + tail)
-    return best
+    blocks[tall] = best
+    return blocks
 
 
 def _dsp_tiles(x: Floats, w: Floats, family: str) -> Floats:
@@ -324,9 +327,9 @@ def _dsp_tiles(x: Floats, w: Floats, family: str) -> Floats:
         long, short = (27, 18) if "ultra" in name or "zynqmp" in name else (25, 18)
     big, small = np.maximum(x, w), np.minimum(x, w)
     # Parts behind the first are unsigned: a bit less of each port carries data.
-    return (1 + np.ceil(np.maximum(big - long, 0) / (long - 1))) * (
-        1 + np.ceil(np.maximum(small - short, 0) / (short - 1))
-    )
+    across: Floats = 1 + np.ceil(np.maximum(big - long, 0) / (long - 1))
+    down: Floats = 1 + np.ceil(np.maximum(small - short, 0) / (short - 1))
+    return across * down
 
 
 def padded(size: Ints, out: Ints, kernel: Ints, stride: Ints) -> Floats:

@@ -72,7 +72,7 @@ class LayerTable:
 
     def per_network(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of ``values`` (one a row) for each network."""
-        return np.bincount(self.network, weights=values, minlength=self.networks)
+        return group_sums(values, self.network, self.networks)
 
     def distinct(self, mark: NDArray[np.bool_]) -> tuple[Column, Column]:
         """Rows that differ in any column but ``network``, or in ``mark`` (one a row): ``(first, which)``.
@@ -99,6 +99,12 @@ class LayerTable:
 COLUMNS = tuple(f.name for f in fields(LayerTable) if f.name != "networks")
 _MIX = np.random.default_rng(0).integers(0, 2**63, len(COLUMNS), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 """Odd factors that mix the columns of a row into one key; only speed depends on them."""
+
+
+def group_sums(values: NDArray[np.float64], group: Column, groups: int) -> NDArray[np.float64]:
+    """Sum of ``values`` for each group, ``group`` says which each belongs to; added up in their order."""
+    # numpy's stubs say that weights make no difference to the type.
+    return np.bincount(group, weights=values, minlength=groups)  # type: ignore[return-value]
 
 
 def table_of(networks: Sequence[Network]) -> LayerTable:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flow.estimate.structural import Bools, Estimate, Estimator, Floats, Ints
 from flow.estimate.table import OP_CODE, LayerTable
@@ -29,9 +28,9 @@ IMAGE_OPS = tuple(OP_CODE[name] for name in ("conv2d", "depthwise", "maxpool", "
 class Options:
     """The options of some layers, one entry an option: sorted by layer, then by reuse factor.
 
-    ``layer``: row of the table it belongs to, each row has at least one; ``start``: where each layer's begin; ``latency``:
-    strategy Latency, else Resource; ``use``: resources, shape (options, 5) in the order of ``RESOURCE_NAMES``; ``cost``:
-    LUTs, with a thousandth-or-less share of the blocks to break ties.
+    ``layer``: row of the table it belongs to, each row has at least one; ``start``: where each layer's begin;
+    ``latency``: strategy Latency, else Resource; ``use``: resources, shape (options, 5) in the order of
+    ``RESOURCE_NAMES``; ``cost``: see ``cost_of``.
     """
 
     layer: Ints
@@ -91,7 +90,8 @@ def options_of(table: LayerTable, stream: Bools, family: str, estimator: Estimat
 
 def cost_of(use: Floats) -> Floats:
     """What is minimised: LUTs, and of equal LUTs the fewest blocks. ``use`` has shape (n, 5)."""
-    return use[:, 0] + BLOCK_SHARE * use[:, 2:].sum(axis=1)
+    cost: Floats = use[:, 0] + BLOCK_SHARE * use[:, 2:].sum(axis=1)
+    return cost
 
 
 @lru_cache(maxsize=65536)

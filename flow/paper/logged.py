@@ -37,7 +37,7 @@ D = LoggedDesign(
 )
 E = LoggedDesign(
     "E",
-    "the best of the search at 100,000 LUTs",
+    "found under 100,000 LUTs",
     PaperDesign.parse(
         "5x1-48-1 a1.2 w3.3; 5x3-48-2 a2.1 w1.5; 1x5-36-1 a1.6 w3.4; 7x7-64-2 a3.4 w2.6; 7x3-64-2 a1.2 w1.5; "
         "5x3-48-1 a1.4 w1.4",
@@ -49,7 +49,7 @@ E = LoggedDesign(
 )
 F = LoggedDesign(
     "F",
-    "the best of the search at 300,000 LUTs",
+    "found under 300,000 LUTs",
     PaperDesign.parse(
         "1x5-64-1 a3.4 w3.4; 1x7-36-1 a3.1 w1.4; 5x7-64-2 a3.5 w0.5; 5x3-48-2 a2.3 w1.4; 7x7-48-1 a2.2 w0.4; "
         "1x5-36-1 a3.4 w2.3",

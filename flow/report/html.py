@@ -10,8 +10,9 @@ from flow.fileio import data_dir, write_atomic
 from flow.report import winners as text
 from flow.report.plot import scatter
 from flow.report.run_view import RunView, Winner
-from flow.report.show import board_capacity, counts, limits, state
+from flow.report.show import best_note, board_capacity, counts, limits, no_winners, state
 from flow.resources import RESOURCE_NAMES, Measurement, Resources
+from flow.space.candidate import Candidate
 
 TEMPLATE = "report.html.j2"
 
@@ -42,6 +43,7 @@ def page(view: RunView) -> dict[str, Any]:
     groups = [
         {
             "title": title.removeprefix("source: "),
+            "has_interval": any(_range(m) for _, m in pairs),
             "has_uram": bool(capacity and capacity.uram) or any(m.resources.uram for _, m in pairs),
             "rows": [_winner(w, m, capacity, view.budget) for w, m in pairs],
         }
@@ -55,8 +57,9 @@ def page(view: RunView) -> dict[str, Any]:
         "limits": limits(view),
         "plot": scatter(view),
         "groups": groups,
+        "no_winners": no_winners(view).capitalize(),
         "capacity_known": capacity is not None,
-        "networks": [(w.id, w.digest, text.architecture(w.candidate)) for w in view.winners],
+        "networks": [(w.id, w.digest, _network(w.candidate)) for w in view.winners],
         "rejected": [(reason, n, f"{n:,}", round(100 * n / most, 1)) for reason, n in view.rejected.items()],
         "rejected_total": f"{sum(view.rejected.values()):,}",
         "settings": list(_flat(view.settings)),
@@ -67,7 +70,7 @@ def page(view: RunView) -> dict[str, Any]:
                 "rung": e.rung or "none",
                 "accuracy": text.accuracy(e.validation),
                 "lut": text.amount(e.predicted.resources.lut if e.predicted else None),
-                "network": text.architecture(e.candidate),
+                "network": _network(e.candidate),
                 "failed": e.status == "failed",
             }
             for e in view.evaluations
@@ -79,19 +82,24 @@ def _tiles(view: RunView) -> list[tuple[str, str, str]]:
     """(title, number, note) of the figures at the top."""
     n, best = counts(view), view.best
     trials = view.settings.get("trials")
-    lut = text.amount(best.predicted.resources.lut if best and best.predicted else None)
+    failed = f"{n['failed']} failed"
     return [
-        (
-            "Best validation accuracy",
-            text.accuracy(best.validation if best else None),
-            f"at {lut} LUT predicted",
-        ),
+        ("Best accuracy", text.accuracy(best.validation if best else None), best_note(best) if best else "none yet"),
         ("Winners", str(n["winners"]), "Pareto front" if view.complete else "so far"),
-        ("Candidates trained", str(n["tried"]), f"of {trials}" if trials else ""),
-        ("Fully trained", str(n["fully_trained"]), f"{n['failed']} failed"),
+        ("Candidates tried", str(n["tried"]), f"of {trials}, {failed}" if trials else failed),
+        ("Fully trained", str(n["fully_trained"]), "the others briefly"),
         ("Rejected", f"{n['rejected']:,}", "before training, at no cost"),
         ("Time", text.duration(view.elapsed_s), f"training {text.duration(view.training_s)}, all workers"),
     ]
+
+
+def _range(measurement: Measurement) -> str:
+    """The interval of the LUTs in brackets, empty if there is none."""
+    return text.interval(measurement).partition(" ")[2]
+
+
+def _network(candidate: Candidate) -> str:
+    return text.architecture(candidate).replace("->", "\N{RIGHTWARDS ARROW}")
 
 
 def _winner(w: Winner, m: Measurement, capacity: Resources | None, budget: Resources) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _winner(w: Winner, m: Measurement, capacity: Resources | None, budget: Resou
         "validation": text.accuracy(w.validation),
         "test": text.accuracy(w.test),
         "lut": text.amount(m.resources.lut),
-        "interval": text.interval(m).partition(" ")[2],
+        "interval": _range(m),
         **{name: text.amount(getattr(m.resources, name)) for name in ("ff", "bram18", "uram", "dsp")},
         "throughput": text.significant(m.throughput_per_s or (w.throughput_per_s if predicted else None)),
         "latency": text.significant(m.latency_us or (w.latency_us if predicted else None)),

@@ -23,25 +23,31 @@ def panel(state: State) -> RenderableType:
     facts.add_column(ratio=1)
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
-        ProgressBar(total=max(summary.trials, 1), completed=min(state.tried, summary.trials), width=30),
+        ProgressBar(
+            total=max(summary.trials, 1),
+            completed=min(state.tried, summary.trials),
+            width=30,
+            complete_style="blue",
+            finished_style="green",
+        ),
         Text(f"{state.tried} of {summary.trials}" + (f", {len(state.failures)} failed" if state.failures else "")),
     )
     facts.add_row("candidates", bar)
     facts.add_row("rejected", _rejected(state))
     facts.add_row("best", Text(state.best_text, style="bold green" if state.best else ""))
-    facts.add_row("front", Text(f"{state.front_size} networks"))
+    facts.add_row("front", Text(f"{state.front_size} network{'s' if state.front_size != 1 else ''}"))
     facts.add_row("time", Text(f"{duration(state.elapsed_s)} elapsed, {state.left_text}"))
     workers = f"{summary.jobs} worker{'s' if summary.jobs != 1 else ''}"
-    facts.add_row("now", Text(f"{workers}{f', {state.stage}' if state.stage else ''}", overflow="ellipsis"))
+    facts.add_row("now", Text(state.stage or f"training, {workers}", overflow="ellipsis", no_wrap=True))
+    if summary.limits:
+        facts.add_row("limits", Text(summary.limits))
     parts: list[RenderableType] = [facts]
     if state.recent:
         parts += [Text(""), _recent(state)]
     return Panel(
         Group(*parts),
         title=Text(summary.title, style="bold"),
-        subtitle=Text(summary.limits, style="dim") if summary.limits else None,
         title_align="left",
-        subtitle_align="left",
         border_style="blue",
         padding=(0, 1),
     )
@@ -54,7 +60,7 @@ def _rejected(state: State) -> Text:
     first = sorted(state.rejected.items(), key=lambda item: (-item[1], item[0]))
     why = [f"{reason} {count:,}" for reason, count in first[:REASONS]]
     if len(first) > REASONS:
-        why.append("others")
+        why.append(f"others {sum(count for _, count in first[REASONS:]):,}")
     return Text(f"{total:,}: {', '.join(why)}", overflow="ellipsis", no_wrap=True)
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from flow.report.run_view import Evaluated, RunView
-from flow.report.winners import amount, architecture, source_text
+from flow.report.winners import accuracy, amount, architecture, source_text
 from flow.search.pareto import pareto_front
 
 WIDTH, HEIGHT = 940, 460
-LEFT, RIGHT, TOP, BOTTOM = 62, 24, 20, 52
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 26, 52
 LABEL_HEIGHT, LABEL_WIDTH = 14, 46
 """Room a winner's label takes, in pixels of the 11-pixel font."""
 
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Plot:
-    """All a template needs: pixels, ticks and texts. ``path`` is the front as an SVG path, empty if it has no meaning."""
+    """All a template needs: pixels, ticks and texts. ``path`` is the front as an SVG path, empty if meaningless."""
 
     points: tuple[Point, ...]
     x_ticks: tuple[Tick, ...]
@@ -61,6 +61,7 @@ class Plot:
     source: str
     notes: tuple[str, ...]
     front_name: str
+    budget_anchor: str = "end"
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -115,25 +116,27 @@ def scatter(view: RunView) -> Plot | None:
         source="; ".join(dict.fromkeys(source_text(m) for e, _ in drawn if (m := e.predicted))),
         notes=tuple(_notes(view, drawn, marks, budget, budget_x, floor)),
         front_name="winners" if view.winners else "Pareto front so far",
+        budget_anchor="end" if (budget_x or 0) > WIDTH / 2 else "start",
     )
 
 
 def _lut(e: Evaluated) -> float | None:
     lut = e.predicted.resources.lut if e.predicted else None
-    return lut if lut is not None and lut > 0 else None
+    return lut if lut is not None and lut >= 1 else None  # the axis is logarithmic
 
 
 def _interval(e: Evaluated) -> tuple[float | None, float | None]:
     if e.predicted is None:
         return None, None
     low, high = e.predicted.low.lut, e.predicted.high.lut
-    return (low if low and low > 0 else None), (high if high and high > 0 else None)
+    return (low if low and low >= 1 else None), (high if high and high >= 1 else None)
 
 
 def _tip(e: Evaluated, lut: float, name: str | None) -> str:
     head = f"{name}: " if name else ""
     rung = "fully trained" if e.rung == "full" else "short training only"
-    return f"{head}candidate {e.number}, {rung}\naccuracy {e.validation:.4f}, {amount(lut)} LUT\n{architecture(e.candidate)}"
+    numbers = f"accuracy {accuracy(e.validation)}, {amount(lut)} LUT"
+    return f"{head}candidate {e.number}, {rung}\n{numbers}\n{architecture(e.candidate)}"
 
 
 def _x_axis(
@@ -144,7 +147,7 @@ def _x_axis(
     with_budget = budget is not None and budget > 0 and low / 4 <= budget <= max(high * 4, low * 20)
     if with_budget and budget is not None:
         low, high = min(low, budget), max(high, budget)
-    room = max(math.log(high / low), math.log(1.5))
+    room = max(math.log(high) - math.log(low), math.log(1.5))
     middle = (math.log(high) + math.log(low)) / 2
     start, span = middle - room * 0.54, room * 1.08
     inner = WIDTH - LEFT - RIGHT
@@ -178,8 +181,9 @@ def _y_axis(values: list[float], front: list[float]) -> tuple[Callable[[float], 
     floor = max(min(values), typical - 0.6 * max(high - typical, 0.02))
     step = next((s for s in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - floor) / s <= 7), 0.2)
     low = math.floor(round(floor / step, 6)) * step
-    top = min(math.ceil(round((high + step * 0.3) / step, 6)) * step, max(1.0, high))
-    span = max(top - low, step)
+    top = min(math.ceil(round((high + step * 0.3) / step, 6)) * step, 1.0)
+    low = min(low, top - step)
+    span = top - low
     inner = HEIGHT - TOP - BOTTOM - 14  # the lowest strip is for marks below the edge
 
     def to_y(value: float) -> float:
@@ -203,7 +207,7 @@ def _staircase(front: Sequence[Point]) -> str:
 
 
 def _with_labels(marks: list[Point]) -> list[Point]:
-    """Each front point with a label where no earlier label, front point or edge is; a label without room is left out."""
+    """Each front point with a label where no earlier label, front point or edge is; one without room has none."""
     fronts = [p for p in marks if p.kind == "front"]
     taken = [(p.x - 7, p.y - 7, p.x + 7, p.y + 7) for p in fronts]
     out = []
@@ -237,7 +241,7 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 def _notes(
     view: RunView,
-    drawn: list[tuple[Evaluated, float]],
+    drawn: Sequence[tuple[Evaluated, float]],
     marks: list[Point],
     budget: float | None,
     budget_x: float | None,
@@ -246,10 +250,11 @@ def _notes(
     notes = []
     below = sum(p.below for p in marks)
     if below:
-        notes.append(f"Triangles on the lower edge: {below} candidates below {floor:.2f}.")
+        what = "1 candidate" if below == 1 else f"{below} candidates"
+        notes.append(f"Triangles on the lower edge: {what} below {floor:.3f}.")
     missing = sum(e.validation is not None for e in view.evaluations) - len(drawn)
     if missing:
-        notes.append(f"Not drawn, without a predicted LUT count: {missing}.")
+        notes.append(f"Not drawn, for want of a predicted LUT count: {missing}.")
     if budget is not None and budget_x is None:
         notes.append(f"The budget, {amount(budget)} LUT, is outside the picture.")
     if view.settings.get("minimize") == "scarcest":

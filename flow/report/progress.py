@@ -98,7 +98,10 @@ class Result:
 
 @dataclass
 class State:
-    """All that was reported so far, and what follows from it. ``clock`` gives seconds."""
+    """All that was reported so far, and what follows from it. ``clock`` gives seconds.
+
+    ``stage`` is what goes on instead of training; the first result that training gives ends it.
+    """
 
     clock: Callable[[], float]
     summary: Summary = field(default_factory=lambda: Summary("", 0, 0.0))
@@ -137,6 +140,7 @@ class State:
         elif number not in self.results and number not in self.failures:
             self.trained.append(now)
             self.counted += 1
+            self.stage = ""
 
     @property
     def tried(self) -> int:

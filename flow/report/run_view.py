@@ -323,8 +323,8 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _text(data: Mapping[str, Any], name: str, where: str) -> str:
     value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{f'{where}: ' if where else ''}{name} must be a text, not {value!r}")
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InputError(f"{f'{where}: ' if where else ''}{name} must be a printable text, not {value!r}")
     return value
 
 

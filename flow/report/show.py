@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.errors import FlowError
-from flow.report.run_view import RunView
+from flow.report.run_view import Evaluated, RunView
 from flow.report.text import table
 from flow.report.winners import LABELS, WIDTH, accuracy, amount, duration, significant, winners_table
 from flow.resources import RESOURCE_NAMES, Resources
-
 
 END_REASONS = {
     "trials": "all trials done",
@@ -88,9 +87,8 @@ def show_text(view: RunView) -> str:
         f"rejected  {n['rejected']:,} before training",
         f"time      {duration(view.elapsed_s)}, training {duration(view.training_s)} (all workers)",
     ]
-    if best is not None and best.predicted is not None:
-        lut = amount(best.predicted.resources.lut)
-        lines.append(f"best      {accuracy(best.validation)} validation accuracy, {lut} LUT predicted")
+    if best is not None:
+        lines.append(f"best      {accuracy(best.validation)} {best_note(best)}")
     blocks = ["\n".join(_cut(line) for line in lines)]
     if view.winners:
         title = "" if view.complete else "winners so far\n"
@@ -101,9 +99,16 @@ def show_text(view: RunView) -> str:
         rows = [[f"{count:,}", _cut(reason, WIDTH - 20)] for reason, count in view.rejected.items()]
         blocks.append(table(["rejected", "why"], rows, right=(0,)))
     if view.failures:
-        rows = [[str(f.number), f.rung, _cut(f.error, WIDTH - 24)] for f in view.failures]
+        rows = [[str(f.number), _cut(f.rung, 8), _cut(f.error, WIDTH - 30)] for f in view.failures]
         blocks.append(table(["failed", "rung", "why"], rows, right=(0,)))
     return _printable("\n\n".join(blocks))
+
+
+def best_note(best: Evaluated) -> str:
+    """What the highest accuracy of a run is of; it need not be a winner's."""
+    lut = amount(best.predicted.resources.lut if best.predicted else None)
+    short = "" if best.rung == "full" else ", short training only"
+    return f"on validation data, {lut} LUT predicted{short}"
 
 
 def no_winners(view: RunView) -> str:

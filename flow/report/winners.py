@@ -5,8 +5,10 @@ A measurement's source stands above its table, and numbers of different sources 
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from flow.network.fixed import WeightFormat
@@ -78,14 +80,19 @@ def significant(value: float | None) -> str:
     """A number with three significant digits and no exponent, ``?`` if unknown."""
     if value is None:
         return UNKNOWN
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    if value >= 99.95:
+        return f"{value:,.0f}"
+    text = f"{value:.3g}"
+    return f"{Decimal(text):f}" if "e" in text else text
 
 
 def percent(share: float | None) -> str:
-    """A share as percent, ``?`` if unknown."""
+    """A share as percent, ``?`` if unknown; of a budget of zero it is ``>999%``."""
     if share is None:
         return UNKNOWN
-    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    if share > 9.99:
+        return ">999%"
+    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
 
 
 def accuracy(value: float | None) -> str:
@@ -101,8 +108,8 @@ def interval(measurement: Measurement, name: str = "lut") -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Time as ``m:ss`` or ``h:mm:ss``, ``?`` if unknown."""
-    if seconds is None:
+    """Time as ``m:ss`` or ``h:mm:ss``, ``?`` if unknown or without end."""
+    if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)

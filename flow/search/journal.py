@@ -41,12 +41,11 @@ class StudyJournal:
         self._told += 1
         if self._told <= self._known:
             return
-        failed = accuracy is None
         trial = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
+            state=optuna.trial.TrialState.FAIL if accuracy is None else optuna.trial.TrialState.COMPLETE,
             params={d.name: int(code[i]) for i, d in enumerate(self.space.decisions) if len(d.options) > 1},
             distributions=distributions(self.space),
-            values=None if failed else [accuracy, cost],
+            values=None if accuracy is None else [accuracy, cost],
             user_attrs={"number": number, **attributes},
         )
         try:
@@ -108,10 +107,11 @@ def _intact(content: bytes) -> bool:
 
 def _storage(path: Path) -> Any:
     try:
-        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
     except ImportError as error:
         raise MissingDependency("optuna", "search") from error
     # The run directory is locked by this process already: a lock file here is one that a kill left behind.
     for stale in path.parent.glob(f"{path.name}.lock*"):
         stale.unlink()
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    return JournalStorage(JournalFileBackend(str(path)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.errors import InputError, nearest
-from flow.fileio import read_text, read_yaml
+from flow.fileio import read_yaml, yaml_line
 from flow.network.fixed import FixedFormat, WeightFormat
 from flow.space.candidate import KINDS, MAX_SIZE
 
@@ -74,27 +74,8 @@ class _Reader:
         self.path = path
 
     def fail(self, field: str, problem: str) -> InputError:
-        line = self.line_of(field)
+        line = yaml_line(self.path, field, "search space")
         return InputError(f"{self.path}{f':{line}' if line else ''}: {field}: {problem}")
-
-    def line_of(self, field: str) -> int | None:
-        """The line a dotted field (``layers.0.units``) starts on, or the nearest parent that has one."""
-        import yaml
-
-        node = yaml.compose(read_text(self.path, "search space"), Loader=yaml.SafeLoader)
-        line = None
-        for key in field.split("."):
-            if isinstance(node, yaml.MappingNode):
-                pair = next(((k, v) for k, v in node.value if k.value == key), None)
-                if pair is None:
-                    break
-                line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
-                node = node.value[int(key)]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
 
     def space(self, data: dict[str, Any], variant: str | None) -> SpaceFile:
         known = {"schema", "name", "title", "source", "layers", "head", "output", "variants"}
