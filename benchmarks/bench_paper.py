@@ -2,9 +2,9 @@
 
     python benchmarks/bench_paper.py [--networks 2048] [--plain 24] [--samples 20000] [--seed 0] [--json]
 
-The plain version below is written from the description of the model alone and shares no code with ``flow.paper``: the
-tests take it as their oracle. Every result of the one is compared with the other's here too. Seconds are
-those of one core; the figure that holds on any machine is the ratio.
+The plain version below is written from the description of the model alone, on the same table of multipliers: the
+tests take it as their oracle, and its results are compared here too. Seconds are those of one core; the figure that
+holds on any machine is the ratio.
 """
 
 from __future__ import annotations

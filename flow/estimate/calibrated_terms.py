@@ -73,9 +73,12 @@ def _folded_lut(f: Features) -> Terms:
     size = np.clip(np.ceil(np.log2(f.o)), 0, 24)
     out: Terms = {
         "1": np.ones(len(f)),
-        # A multiplexer of all inputs, and below the fan-in another of rf inputs at each multiplier.
-        "inputs": np.where(f.depthwise, 0, f.n * f.x),
-        "inputs below": np.where(below, f.mults * f.rf * f.x, 0),
+        # A multiplexer of all inputs, and below the fan-in another at each multiplier, of one size in all reports
+        # (reuse 8 to 40). A convolution's window shifts.
+        "inputs": np.where(f.conv, 0, f.n * f.x),
+        "inputs below": np.where(below & ~f.conv, f.mults * f.x, 0),
+        "inputs, conv": np.where(f.conv & ~f.depthwise, f.n * f.x, 0),
+        "inputs below, conv": np.where(below & f.conv, f.mults * f.x, 0),
         "accumulators": f.o * f.acc,
         # Steps that address outputs in turn divide the step's number by the fan-in.
         "addressing": np.where(per > 1, 1.0, 0.0),
@@ -206,6 +209,9 @@ def _conv_ff(f: Features) -> Terms:
     return {"conv": window, "window": window * t.kernel_h * t.kernel_w * t.in_c * f.x}
 
 
+_LOGIC = ("activation", "batchnorm", "join")
+
+
 def _plain(regime: str, target: str, f: Features) -> Terms:
     t = f.table
     stream = f.stream.astype(np.float64)
@@ -216,9 +222,11 @@ def _plain(regime: str, target: str, f: Features) -> Terms:
     dropped = np.maximum(f.x - f.acc, 0)
     if target == "cycles":
         # Beyond one cycle a position, which is not fitted.
-        return {"1": np.ones(len(f)), "stream": stream, "fast clock": fast, "elements": np.log2(t.in_c + 1.0)}
+        # Where logic is fast (UltraScale) the tree over the elements fits into the first cycles.
+        return {"1": np.ones(len(f)), "stream": stream, "fast clock": fast,
+                "elements": np.log2(t.in_c + 1.0) * ~f.ultra}  # fmt: skip
     # In parallel and at an easy clock these layers are logic only: no registers at all.
-    some = np.maximum(stream, fast > 0) if target == "ff" and regime == "activation" else np.ones(len(f))
+    some = np.maximum(stream, fast > 0) if target == "ff" and regime in _LOGIC else np.ones(len(f))
     elements = elements * some
     out: Terms = {
         "1": some,
@@ -230,7 +238,9 @@ def _plain(regime: str, target: str, f: Features) -> Terms:
         out["dropped bits"] = elements * t.out_c * dropped
         out["stream bits"] = stream * bits
         if target == "ff":
-            out["fast clock"] = elements * out_bits * (fast > 0)
+            out["fast clock"] = elements * out_bits * ((fast > 0) & ~f.stream)
+    if regime == "softmax" and target == "ff":
+        out["7-series"] = elements * bits * ~f.ultra
     if regime in ("softmax", "batchnorm"):
         out["lut products"] = elements * t.in_c * f.x * (1 - f.dsp)
     if regime == "maxpool":
@@ -259,7 +269,8 @@ def dsps(f: Features, tiles: Floats) -> Floats:
     hard = np.rint(f.hard)
     shared = np.where(f.latency & (f.rf > 1), np.minimum(hard, limit(f)), hard)
     weights = np.where(f.folded, np.where(f.wide, f.mults, 0), shared) * tiles * f.dsp
-    plain = np.where(f.is_op("softmax", "batchnorm"), f.table.in_c * f.dsp, 0)
+    # A batch normalisation in parallel is QKeras' scale, a power of two: shifts.
+    plain = np.where(f.is_op("softmax") | (f.is_op("batchnorm") & f.stream), f.table.in_c * f.dsp, 0)
     return np.where(f.table.is_weight, weights, plain)
 
 
@@ -279,7 +290,7 @@ def memories(f: Features) -> Floats:
 
 PRIORS: dict[tuple[str, str], Prior] = {
     ("folded", "lut"): {
-        "1": 100, "inputs": 2.0, "inputs below": 0.57, "accumulators": 1.5, "addressing": 4500, "two outputs": 2.5,
+        "1": 100, "inputs": 2.0, "inputs below": 18, "inputs, conv": 0.35, "inputs below, conv": 4, "accumulators": 1.5, "addressing": 4500, "two outputs": 2.5,
         "tree": 1.0, "lut products": 0.97, "stream": 0.3, "outputs 32": 11, "outputs 64": 18.5, "outputs 128": 43,
         "outputs 256": 86, "conv": 300, "rows": 1.0, "window": 0.5,
     },
@@ -304,9 +315,9 @@ PRIORS: dict[tuple[str, str], Prior] = {
     ("activation", "cycles"): {"1": 0.02, "stream": 3, "fast clock": 2.0, "elements": 0.01},
     ("softmax", "lut"): {"1": 20, "stream": 500, "in": 8, "out": 0.5, "dropped bits": 1, "stream bits": 1,
                          "lut products": 22},
-    ("softmax", "ff"): {"1": 20, "stream": 500, "in": 8, "out": 0.5, "dropped bits": 1, "stream bits": 1,
+    ("softmax", "ff"): {"1": 20, "stream": 500, "in": 2.5, "7-series": 10, "out": 0.5, "dropped bits": 1, "stream bits": 1,
                         "lut products": 0.1, "fast clock": 4.0},
-    ("softmax", "cycles"): {"1": 3, "stream": 10, "fast clock": 8, "elements": 2},
+    ("softmax", "cycles"): {"1": 4, "stream": 10, "fast clock": 6, "elements": 2.5},
     ("table", "lut"): {"1": 5, "stream": 50, "in": 7.5, "out": 0.5, "dropped bits": 1, "stream bits": 1},
     ("table", "ff"): {"1": 3, "stream": 30, "in": 0.1, "out": 0.1, "dropped bits": 1, "stream bits": 0.1,
                       "fast clock": 1.0},

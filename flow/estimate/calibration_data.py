@@ -170,7 +170,11 @@ def _one_layer(record: Mapping[str, str], where: str) -> _Row:
 def _project_layers(records: Sequence[Mapping[str, str]], name: str) -> list[_Row]:
     """One row a layer: the outermost of its modules. Rows whose configuration isn't that of the report are dropped."""
     best: dict[tuple[str, ...], tuple[int, Mapping[str, str]]] = {}
+    # HGQ's layers (h_dense, ...): each weight has a width of its own, the type is that of the widest.
+    mixed = {(r["repo"], r["root"]) for r in records if r["layer"].startswith("h_")}
     for line, record in enumerate(records, 2):
+        if (record["repo"], record["root"]) in mixed:
+            continue
         if record["kind"] in SKIPPED_KINDS or not _number(record, "LUT") >= 0:
             continue
         if record["module"].startswith(HELPERS):
@@ -216,9 +220,7 @@ def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | 
     columns, fan_in = _shape(record, kind, module)
     if columns is None:
         return None
-    if record["layer"].startswith("h_"):
-        return None  # HGQ's layers: each weight has a width of its own, the type is that of the widest
-    if kind == "activ_config" and stream and not serial and "array" not in module and columns["in_c"] > 1:
+    if kind == "activ_config" and stream and not serial and columns["in_w"] == 1 and columns["in_c"] > 512:
         return None  # the channels of a position are not known
     if kind.startswith("conv") and not stream:
         return None  # unrolled over all positions: flow.implement.rules.check_io refuses it

@@ -60,11 +60,64 @@ class Chosen:
 
 def choose(choices: Choices) -> Chosen:
     """The cheapest choice for each problem; see the module."""
+    chosen = _choose(choices)
+    best = np.full(len(choices.time), np.inf)
+    solved = chosen.option[starts(choices.problem)] >= 0
+    costs = group_sums(choices.cost[np.maximum(chosen.option, 0)], choices.problem, len(best))
+    best[solved] = costs[solved]
+    for problem in np.flatnonzero(chosen.bound < best - GRAIN):
+        _by_threshold(choices, int(problem), float(best[problem]), chosen)
+    return chosen
+
+
+def _choose(choices: Choices) -> Chosen:
     state = _Solver(choices)
     state.thresholds()
     state.multipliers()
     state.improve()
     return state.search()
+
+
+def _by_threshold(choices: Choices, problem: int, best: float, chosen: Chosen) -> None:
+    """Solve a problem that was cut short once for each value its largest interval may have: then only sums are limited.
+
+    ``chosen`` is updated.
+    """
+    c = choices
+    rows = np.flatnonzero(c.problem == problem)
+    options = np.flatnonzero(c.problem[c.row] == problem)
+    row = c.row[options] - rows[0]
+    start = starts(row)
+    cost, fill, interval = c.cost[options], c.fill[options], c.interval[options]
+    room = c.time[problem] - np.minimum.reduceat(fill, start).sum()
+    values = np.unique(np.append(interval, c.floor[problem]))
+    floor = max(c.floor[problem], np.minimum.reduceat(interval, start).max())
+    parts: list[Ints] = []
+    limits: list[float] = []
+    for value in values[(values >= floor) & (values <= room)]:
+        allowed = np.flatnonzero(interval <= value)
+        if np.minimum.reduceat(cost[allowed], starts(row[allowed])).sum() < best - GRAIN:
+            parts.append(allowed)
+            limits.append(c.time[problem] - value)
+    if len(values) < 2 or not parts:
+        return
+    count = len(parts)
+    zeros = np.zeros(sum(map(len, parts)))
+    index = np.concatenate(parts)
+    found = _choose(
+        Choices(
+            problem=np.repeat(np.arange(count), len(rows)),
+            row=np.concatenate([row[part] + number * len(rows) for number, part in enumerate(parts)]),
+            cost=cost[index], use=c.use[options][index], fill=fill[index], interval=zeros,
+            limit=np.repeat(c.limit[problem][None], count, axis=0), time=np.array(limits), floor=np.zeros(count),
+        )
+    )  # fmt: skip
+    option = found.option.reshape(count, len(rows))
+    costs = np.where(option[:, 0] >= 0, cost[index[np.maximum(option, 0)]].sum(axis=1), np.inf)
+    least = int(np.argmin(costs))
+    if costs[least] < best - GRAIN:
+        chosen.option[rows] = options[index[option[least]]]
+    chosen.bound[problem] = max(chosen.bound[problem], min(found.bound.min(), best, costs[least]))
 
 
 class _Solver:

@@ -9,7 +9,7 @@ import numpy as np
 
 from flow.estimate.structural import Bools, Floats, Ints
 
-KEEP = 2048
+KEEP = 1024
 """Partial choices kept a problem: those with the lowest bounds."""
 WINDOW = 6
 """Neighbours in the order of cost that are tried for dominance. More find more, and take longer."""
@@ -77,6 +77,7 @@ class Program:
         self.relevant = total > self.limit
         slowest = np.maximum(self.floor, np.maximum.reduceat(self.interval, self.first[starts(problem)]))
         self.relevant[:, -1] = total[:, -1] + slowest > self.time
+        self.single = (self.relevant.sum(axis=1) == 1) & ~(self.relevant[:, -1] & (slowest > self.floor))
 
     def run(self) -> tuple[Ints, Floats]:
         """The option of each row, -1 where nothing is better than ``known``; and by problem a cost that all partial
@@ -136,9 +137,14 @@ class Program:
         relevant = self.relevant[problem]
         sizes = np.where(relevant, used, 0.0)
         longest = np.where(relevant[:, -1], largest, 0.0)
-        order = np.lexsort((longest, sizes.sum(axis=1), cost, problem))
-        problem, sizes, longest = problem[order], sizes[order], longest[order]
+        total = sizes.sum(axis=1)
+        order = np.lexsort((longest, total, cost, problem))
+        problem, sizes, longest, total = problem[order], sizes[order], longest[order], total[order]
+        # Where one limit counts, the least use so far in the order of cost settles it. The shift separates problems.
+        single = self.single[problem]
+        least = np.minimum.accumulate(np.where(single, total, 0.0) - problem * (total.max(initial=0.0) + 1.0))
         worse = np.zeros(len(order), dtype=bool)
+        worse[1:] = single[1:] & (problem[1:] == problem[:-1]) & (least[1:] == least[:-1])
         for shift in range(1, WINDOW + 1):
             worse[shift:] |= (
                 (problem[shift:] == problem[:-shift])

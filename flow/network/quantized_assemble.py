@@ -44,7 +44,8 @@ class Step:
 
     ``format``, ``rounding`` and ``saturation`` are what a quantizer asks for. ``threshold`` is where ternary starts,
     ``function`` what a table is made of (float32 in and out). ``deviation`` is how far QKeras' float32 constants are
-    from the codes, ``noise`` why its activations are not exact in themselves.
+    from the codes, ``noise`` why its activations are not exact in themselves, ``wide`` whether QKeras handles values
+    beyond the format before it limits them.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Step:
     function: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
     deviation: float = 0.0
     noise: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,8 @@ class _Assembler:
         finest = max(output.fraction, value.format.fraction + (step.shift or 0))
         if step.op.startswith("hard"):
             finest, largest = max(value.format.fraction + 1, 1), 2.0
-        elif step.op in ("relu", "clip") and step.saturation != "none" and step.shift is None:
-            largest = (output.high + 1) * output.step  # QKeras limits the value before it rounds
+        elif not step.wide and step.shift is None:
+            largest = (output.high + 1) * output.step
         else:
             largest = (value.largest + 1) * value.format.step + (output.high + 1) * output.step
         self.floats(step, math.ceil(largest * 2.0**finest), 1, 2.0**-finest)

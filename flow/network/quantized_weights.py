@@ -32,21 +32,21 @@ class WeightReading:
     deviation: float
 
 
-def read_weight(quantizer: Any, values: Any, float_format: FixedFormat | None) -> WeightReading:
+def read_weight(quantizer: Any, values: Any, float_format: FixedFormat | None, free_bits: int = 15) -> WeightReading:
     """What ``quantizer`` (None for none) makes of the float ``values``, as codes.
 
-    Without a quantizer the values must lie on a grid of at most 16 bits by themselves, or they are rounded to
-    ``float_format``. Raises InputError with the reason if they can't become integers.
+    Without a quantizer the values must lie on a grid of ``free_bits`` bits and a sign by themselves, or they are
+    rounded to ``float_format``. Raises InputError with the reason if they can't become integers.
     """
     raw = np.asarray(values, dtype=np.float32)
     if not np.isfinite(raw).all():
         raise InputError("its weights contain infinite or NaN values")
     if quantizer is None:
-        return _unquantized(raw, float_format)
+        return _unquantized(raw, float_format, free_bits)
     check_quantizer(quantizer)
     if getattr(quantizer, "qnoise_factor", 1.0) != 1.0:
         raise InputError(f"{kind_of(quantizer)} with qnoise_factor {quantizer.qnoise_factor} is only partly quantized")
-    quantized = _call(quantizer, raw)
+    quantized = call_quantizer(quantizer, raw)
     step = _steps(quantizer)
     if step is None:
         return WeightReading(_free_codes(quantized, MAX_WEIGHT_BITS), 0.0)
@@ -69,7 +69,8 @@ def check_quantizer(quantizer: Any) -> None:
         raise InputError(f"quantizer {kind} has no fixed-point equivalent, supported: {', '.join(_KNOWN)}")
 
 
-def _call(quantizer: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def call_quantizer(quantizer: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What QKeras makes of ``values``. Raises InputError if it fails or gives values that are no numbers."""
     try:
         # A tensor, not an array: QKeras' own arithmetic decides, down to the last bit.
         from keras import ops
@@ -93,7 +94,7 @@ def _steps(quantizer: Any) -> NDArray[np.float64] | None:
         scale = quantizer.quantization_scale
     else:
         scale = getattr(quantizer, "scale", None)
-    scale = np.asarray(ops.convert_to_numpy(1.0 if scale is None else scale), dtype=np.float64)
+    scale = np.array(ops.convert_to_numpy(1.0 if scale is None else scale), dtype=np.float64)
     if kind == "quantized_bits":
         unsigned_bits = quantizer.bits - bool(quantizer.keep_negative)
         scale = scale * (2.0 ** (int(quantizer.integer) - unsigned_bits) if unsigned_bits > 0 else 1.0)
@@ -114,7 +115,7 @@ def _on_grid(
             raise InputError(
                 f"the scales of {quantizer} are no powers of two: use alpha='auto_po2', or name a format for floats"
             )
-        return _unquantized(values, float_format)
+        return _unquantized(values, float_format, 15)
     counts = values / 2.0**nearest
     codes = np.rint(counts)
     if (np.abs(counts - codes) > _SNAP * np.maximum(np.abs(codes), 1)).any():
@@ -185,9 +186,9 @@ def _limited(codes: NDArray[np.int64], fraction: int) -> FixedFormat:
     return found
 
 
-def _unquantized(values: NDArray[np.float32], float_format: FixedFormat | None) -> WeightReading:
+def _unquantized(values: NDArray[np.float32], float_format: FixedFormat | None, free_bits: int) -> WeightReading:
     try:
-        return WeightReading(_free_codes(values, 15), 0.0)
+        return WeightReading(_free_codes(values, free_bits), 0.0)
     except InputError:
         if float_format is None:
             raise InputError(

@@ -16,6 +16,8 @@ from flow.spec import Spec, make_spec
 SAMPLERS = ("random", "tpe", "nsga2")
 MINIMIZE = ("lut", "scarcest")
 DEFAULT_SPACES = {"digits": "cnn-small", "mnist": "cnn-small", "cifar10": "cnn-cifar10", "jets": "mlp-jets"}
+_ASKED = ("board", "space", "lut", "fps", "latency_us", "clock_mhz")
+"""What ``run.yaml`` keeps as the user gave it, beside what it was resolved to."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -118,7 +120,7 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
             for n in ("seed", "sampler", "minimize", "trials", "time_s", "window", "epochs_short", "epochs_full",
                       "class_weights", "estimator_only")
         },
-        "asked": {n: getattr(s, n) for n in ("board", "space", "lut", "fps", "latency_us", "clock_mhz")},
+        "asked": {n: getattr(s, n) for n in _ASKED},
         "jobs": problem.jobs,
         "versions": versions,
     }  # fmt: skip
@@ -127,7 +129,7 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
 def from_yaml(data: dict[str, Any], where: str) -> SearchSettings:
     """The settings a ``run.yaml`` was made from. Raises InputError if it is damaged."""
     try:
-        asked, dataset = data["asked"], data["dataset"]["name"]
+        asked, dataset = {n: data["asked"][n] for n in _ASKED}, data["dataset"]["name"]
         rest = {
             n: data[n]
             for n in ("seed", "sampler", "minimize", "trials", "time_s", "window", "epochs_short", "epochs_full",

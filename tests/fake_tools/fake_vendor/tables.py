@@ -31,4 +31,4 @@ def vivado_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, rule]
+    return [*lines, rule] if rows else lines
