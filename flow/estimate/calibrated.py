@@ -22,7 +22,7 @@ from flow.estimate.calibrated_terms import (
     cells_of,
     dsps,
     memories,
-    rows_of,
+    regimes_of,
     shared_cycles,
     terms_of,
 )
@@ -43,6 +43,9 @@ from flow.resources import RESOURCE_NAMES
 SCHEMA = 1
 FITTED = ("lut", "ff", "cycles")
 """Targets with coefficients; DSPs, memories and intervals follow rules."""
+
+FEW = 64
+"""Rows up to which all regimes are computed for all rows."""
 
 OFFSET = {"lut": 20.0, "ff": 20.0, "bram18": 1.0, "uram": 1.0, "dsp": 1.0, "cycles": 1.0, "interval": 1.0}
 """Added to both sides of a ratio, so that one block more or less than none is no infinite error."""
@@ -128,18 +131,12 @@ class CalibratedEstimator:
         """As ``rows``, with what is known of the weights, the clock and DSPs."""
         rows = len(table)
         streams = np.broadcast_to(np.asarray(stream, dtype=bool), (rows,))
-        f = features_of(
-            table, np.asarray(reuse), streams, np.asarray(latency, dtype=bool), is_ultra(family), details
-        )
+        f = features_of(table, np.asarray(reuse), streams, np.asarray(latency, dtype=bool), is_ultra(family), details)
         module = predict_modules(self.fitted, f, family)
         out = np.zeros((7, rows))
         out[0], out[1], out[2], out[4] = module.lut, module.ff, module.bram18, module.dsp
         out[5], out[6] = module.interval, _fill(f, module)
-        flatten = f.is_op("flatten")
-        # hls4ml's default depth of a FIFO: one entry a position. The layer behind flatten reads the stream itself.
-        _fifo(out, streams & ~flatten, f.o * f.acc, table.positions.astype(np.float64))
-        more = np.maximum(table.inputs - 1, 0)
-        _fifo(out, streams & (more > 0), more * table.in_c * f.x, f.positions)
+        out[:3] += fifos(f)
         return Estimate(*np.ceil(out - 1e-6))
 
     def top(self) -> Floats:
@@ -191,19 +188,21 @@ def is_ultra(family: str) -> bool:
 def predict_modules(c: Coefficients, f: Features, family: str = "ultrascale+") -> Module:
     """What HLS reports for the modules of rows."""
     fitted = {target: np.zeros(len(f)) for target in FITTED}
-    for regime in REGIMES:
-        chosen = rows_of(regime, f)
-        if not chosen.any():
-            continue
-        index = np.flatnonzero(chosen)
-        part = f if len(index) == len(f) else f.select(index)
+    regimes = regimes_of(f)
+    for number in np.flatnonzero(np.bincount(regimes, minlength=len(REGIMES))):
+        regime, chosen = REGIMES[number], regimes == number
+        # Copying the rows costs more than it saves where there are few.
+        part = f if len(f) < FEW else f.select(np.flatnonzero(chosen))
         for target in FITTED:
             known = c.terms[regime][target]
-            value = np.zeros(len(index))
+            value = np.zeros(len(part))
             for name, column in terms_of(regime, target, part).items():
                 if known[name]:
                     value += known[name] * column
-            fitted[target][index] = value
+            if part is f:
+                fitted[target] += np.where(chosen, value, 0.0)
+            else:
+                fitted[target][chosen] = value
     scale = {t: float(c.scale.get(t, 1.0)) for t in (*FITTED, "dsp", "bram18")}
     cycles, interval = times(f, fitted["cycles"])
     tiles = _dsp_tiles(f.x, f.w, family)
@@ -230,6 +229,29 @@ def times(f: Features, extra: Floats) -> tuple[Floats, Floats]:
     return cycles, interval
 
 
+def fifos(f: Features) -> Floats:
+    """LUTs, flip-flops and RAMB18 of the FIFOs behind streamed layers: shape (3, rows).
+
+    hls4ml's default depth: one entry a position. The layer behind flatten reads the stream itself.
+    """
+    out = np.zeros((7, len(f)))
+    if f.stream.any():
+        _fifo(out, f.stream & ~f.is_op("flatten"), f.o * f.acc, f.table.positions.astype(np.float64))
+    more = np.maximum(f.table.inputs - 1, 0)
+    joins = f.stream & (more > 0)
+    if joins.any():
+        _fifo(out, joins, more * f.table.in_c * f.x, f.positions)
+    return out[:3]
+
+
+def network_cycles(f: Features, interval: Floats, cycles: Floats) -> tuple[float, float]:
+    """Interval and latency of one network: in parallel the layers' latencies add up, streams overlap."""
+    streamed = bool(f.stream.any())
+    worst = float(interval.max())
+    small = cycles[~f.stream].sum() if streamed else cycles.sum() + len(cycles) / 2
+    return worst, float(np.rint(small + (worst if streamed else 0)))
+
+
 def _fill(f: Features, module: Module) -> Floats:
     """Cycles from a layer's first input to its first output: what it adds to the latency of its chain."""
     t = f.table
@@ -240,6 +262,15 @@ def _fill(f: Features, module: Module) -> Floats:
     streamed = np.where(pool, streamed + (t.kernel_h - 1) * t.in_w + t.kernel_w, streamed)
     dense = t.is_weight & ~f.conv
     return np.where(f.stream & ~dense, streamed, module.cycles + np.where(f.stream, 2, 0))
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to 7 significant digits, in nested plain data."""
+    if isinstance(value, Mapping):
+        return {str(k): _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 CALIBRATED = CalibratedEstimator()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from flow.estimate.features import Features
-from flow.estimate.structural import Bools, Floats, Ints, bram18
+from flow.estimate.features import CODE, Features
+from flow.estimate.structural import Bools, Floats, Ints
 
 Terms = dict[str, Floats]
 Prior = Mapping[str, float]
@@ -24,16 +24,23 @@ REGIMES = ("folded", "constant", "activation", "softmax", "table", "maxpool", "g
 
 _OPS = {"activation": ("activation",), "softmax": ("softmax",), "table": ("table_activation",),
         "maxpool": ("maxpool",), "gap": ("global_avgpool",), "padding": ("padding",), "batchnorm": ("batchnorm",),
-        "join": ("add", "concat", "flatten")}  # fmt: skip
+        "join": ("add", "concat", "flatten", "linear")}  # fmt: skip
+
+
+_REGIME_OF_OP = np.zeros(len(CODE), dtype=np.int64)
+for _regime, _names in _OPS.items():
+    for _name in _names:
+        _REGIME_OF_OP[CODE[_name]] = REGIMES.index(_regime)
+
+
+def regimes_of(f: Features) -> Ints:
+    """The index in ``REGIMES`` of each row."""
+    return np.where(f.table.is_weight, np.where(f.folded, 0, 1), _REGIME_OF_OP[f.table.op])
 
 
 def rows_of(regime: str, f: Features) -> Bools:
     """Which rows belong to a regime: each row to exactly one."""
-    if regime == "folded":
-        return f.folded
-    if regime == "constant":
-        return f.table.is_weight & ~f.folded
-    return f.is_op(*_OPS[regime])
+    return regimes_of(f) == REGIMES.index(regime)
 
 
 CELLS = (
@@ -81,7 +88,7 @@ def _folded_lut(f: Features) -> Terms:
         "inputs below, conv": np.where(below & f.conv, f.mults * f.x, 0),
         "accumulators": f.o * f.acc,
         # Steps that address outputs in turn divide the step's number by the fan-in.
-        "addressing": np.where(per > 1, 1.0, 0.0),
+        "addressing": np.where((per > 1) & ~f.conv, 1.0, 0.0),
         "two outputs": np.where(two, f.mults * f.acc, 0),
         "tree": np.maximum(f.mults - f.o, 0) * np.minimum(f.acc, f.x + f.w + 2),
         "lut products": f.mults * np.where(f.wide & (f.dsp > 0), 0.0, np.where(np.minimum(f.x, f.w) > 4, f.x * f.w, 1)),
@@ -195,8 +202,9 @@ def _conv_lut(f: Features) -> Terms:
     window = (f.conv & f.stream).astype(np.float64)
     return {
         "conv": window,
-        # Rows of a line buffer are SRL32s: a LUT a bit for each 32 columns.
-        "rows": window * (t.kernel_h - 1) * t.in_c * f.x * np.ceil(f.columns / 32),
+        # Rows of a line buffer are SRL32s, about a LUT a bit for each 32 columns: 1, 1.5, 2.4 and 4 at up to 32, 34, 66
+        # and 130 columns in reports of line buffers alone.
+        "rows": window * (t.kernel_h - 1) * t.in_c * f.x * np.maximum(f.columns / 32 + 0.4, 1),
         "window": window * t.kernel_h * t.kernel_w * t.in_c * f.x,
     }
 
@@ -280,19 +288,37 @@ def memories(f: Features) -> Floats:
     A word of all weights used at once for each step; under 1 kbit in LUTs. Steps that address outputs in turn have an
     index ROM, up to 2 steps an output in LUTs. Tables have 1,024 entries: one block an element and one more.
     """
-    bits = f.n * f.o * f.w
-    memory = np.where(f.folded & (bits > 1024), bram18(f.mults * f.w, f.rf), 0)
-    memory += np.where(f.folded & (bits > 1024) & (f.rf > 2 * f.n) & ~f.depthwise, 1, 0)
+    memory = np.zeros(len(f))
+    index = np.flatnonzero(f.folded & (f.n * f.o * f.w > 1024))
+    if index.size:
+        rf, n = f.rf[index], f.n[index]
+        memory[index] = ram_blocks(f.mults[index] * f.w[index], rf) + ((rf > 2 * n) & ~f.depthwise[index])
     tables = np.where(f.is_op("softmax"), np.where(f.stream, 2, f.table.in_c), 0)
     tables = np.where(f.is_op("table_activation"), f.table.in_c, tables)
     return memory + tables
 
 
+_SHAPES = 2.0 ** np.arange(9, 15)[:, None]
+_WIDTHS = np.array([36.0, 18.0, 9.0, 4.0, 2.0, 1.0])[:, None]
+"""Depths and widths of one RAMB18 as simple dual-port memory (AMD UG473, UG573)."""
+
+
+def ram_blocks(width: Floats, depth: Floats) -> Floats:
+    """RAMB18 of a memory: ``structural.bram18`` in few array operations, which counts where networks come singly."""
+    columns = np.ceil(width / _WIDTHS)
+    full = np.floor(depth / _SHAPES)
+    rest = depth - full * _SHAPES
+    tail = np.full(rest.shape, np.inf)
+    for height, column in zip(_SHAPES[:, 0], columns, strict=True):
+        tail = np.minimum(tail, np.ceil(rest / height) * column)
+    return np.asarray((full * columns + tail).min(axis=0))
+
+
 PRIORS: dict[tuple[str, str], Prior] = {
     ("folded", "lut"): {
-        "1": 100, "inputs": 2.0, "inputs below": 18, "inputs, conv": 0.35, "inputs below, conv": 4, "accumulators": 1.5, "addressing": 4500, "two outputs": 2.5,
+        "1": 100, "inputs": 2.0, "inputs below": 18, "inputs, conv": 0.1, "inputs below, conv": 4, "accumulators": 1.5, "addressing": 4500, "two outputs": 2.5,
         "tree": 1.0, "lut products": 0.97, "stream": 0.3, "outputs 32": 11, "outputs 64": 18.5, "outputs 128": 43,
-        "outputs 256": 86, "conv": 300, "rows": 1.0, "window": 0.5,
+        "outputs 256": 86, "conv": 900, "rows": 1.0, "window": 0.1,
     },
     ("folded", "ff"): {
         "1": 40, "accumulators": 1.0, "counters": 4, "weights": 1.0, "products": 1.0, "narrow weights": 1.0,
@@ -301,7 +327,7 @@ PRIORS: dict[tuple[str, str], Prior] = {
     ("folded", "cycles"): {"1": 1.5, "tree": 1.0, "wide products": 4, "stream": 9, "conv": 18},
     ("constant", "lut"): {
         "1": 20, "sums": 0.9, "digits": 1.0, "lut products": 0.97, "hard": 0.8, "outputs": 1.0,
-        "conv": 300, "rows": 1.0, "window": 0.5,
+        "conv": 900, "rows": 1.0, "window": 0.1,
     },
     ("constant", "ff"): {
         "1": 2, "outputs": 1.0, "pipeline": 1.0, "full pipeline": 0.4, "hard": 0.1, "hard, not pipelined": 0.5,
@@ -310,7 +336,7 @@ PRIORS: dict[tuple[str, str], Prior] = {
     },
     ("constant", "cycles"): {"1": 0.01, "tree": 1.0, "hard": 0.4, "hard, fast clock": 3.0, "unhurried": 1.0, "stream": 0.5},
     ("activation", "lut"): {"1": 5, "stream": 80, "in": 1.75, "out": 0.1, "dropped bits": 2.2, "stream bits": 1.0},
-    ("activation", "ff"): {"1": 5, "stream": 20, "in": 0.02, "out": 0.05, "dropped bits": 0.1, "stream bits": 0.6,
+    ("activation", "ff"): {"1": 5, "stream": 20, "in": 0.02, "out": 0.05, "dropped bits": 0.1, "stream bits": 1.0,
                            "fast clock": 4.0},
     ("activation", "cycles"): {"1": 0.02, "stream": 3, "fast clock": 2.0, "elements": 0.01},
     ("softmax", "lut"): {"1": 20, "stream": 500, "in": 8, "out": 0.5, "dropped bits": 1, "stream bits": 1,

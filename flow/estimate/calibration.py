@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import InputError
-from flow.estimate.calibrated import FITTED, OFFSET, Coefficients, Module, predict_modules, shipped
+from flow.estimate.calibrated import FITTED, OFFSET, Coefficients, Module, predict_modules
 from flow.estimate.calibrated_terms import CELLS, PRIORS, REGIMES, cells_of, rows_of, shared_cycles, terms_of
 from flow.estimate.calibration_data import TARGETS, Rows, read_pairs, read_rows
+from flow.estimate.calibration_designs import DESIGN_TARGETS, Design, predict_designs, read_designs
 from flow.estimate.features import Features
 from flow.estimate.structural import Bools, Floats
+from flow.fileio import write_atomic
 
-PRIOR_WEIGHT = {"lut": 0.3, "ff": 0.3, "cycles": 3.0}
+PRIOR_WEIGHT = {"lut": 3.0, "ff": 3.0, "cycles": 10.0}
 """Pull of a prior: this many rows with a relative error of 1 for a coefficient that is twice its prior. Strong for
 cycles: they are whole numbers and few, and say little about each term."""
 
@@ -36,28 +38,37 @@ SHRINKAGE = 5.0
 
 
 def calibrate(paths: Iterable[Path], out: Path, base: Coefficients | None = None) -> Coefficients:
-    """Fit coefficients to the files (see ``calibration_data``) and write them to ``out`` as ``hls4ml.json``.
+    """Fit coefficients to the files and write them to ``out`` as ``hls4ml.json``.
 
-    With ``base``, the files are a user's own few reports: the coefficients of ``base`` stay, scaled by factors that
-    are shrunk towards 1. Raises InputError on a file of no known kind.
+    Files are told apart by their columns: rows (see ``calibration_data``), whole designs (``calibration_designs``), and
+    pairs of HLS and logic synthesis. With ``base``, they are a user's own few reports: the coefficients of ``base``
+    stay, scaled by factors that are shrunk towards 1. Raises InputError on a file of no known kind, or no rows at all.
     """
-    files = list(paths)
-    pairs = [p for p in files if is_pairs(p)]
-    rows = read_rows([p for p in files if p not in pairs])
+    kinds: dict[str, list[Path]] = {"rows": [], "designs": [], "pairs": []}
+    for path in paths:
+        kinds[kind_of(path)].append(path)
+    rows = read_rows(kinds["rows"])
+    designs = [design for path in kinds["designs"] for design in read_designs(path, rows)]
     if base is not None:
-        fitted = adapt(base, rows)
+        fitted = adapt(base, rows, designs)
     else:
-        fitted = replace(fit(rows), synthesis=synthesis_ratios(pairs))
-        fitted = replace(fitted, bands=fit_bands(rows), data=describe(rows))
+        fitted = replace(fit(rows), synthesis=synthesis_ratios(kinds["pairs"]))
+        fitted = replace(fitted, bands=fit_bands(rows), data=describe(rows) | {"whole designs": len(designs)})
     out.mkdir(parents=True, exist_ok=True)
-    (out / "hls4ml.json").write_text(fitted.to_json(), encoding="utf-8")
+    write_atomic(out / "hls4ml.json", fitted.to_json())
     return fitted
 
 
-def is_pairs(path: Path) -> bool:
-    """Whether a file pairs HLS reports with logic synthesis."""
-    with path.open(encoding="utf-8") as file:
-        return "viv_LUT" in file.readline()
+def kind_of(path: Path) -> str:
+    """What a file holds, by its columns: "rows", "designs" or "pairs". Raises InputError if it can't be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            columns = set(file.readline().strip().split(","))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read: {error}") from error
+    if "viv_LUT" in columns:
+        return "pairs"
+    return "designs" if {"top", "layers", "n_layers"} <= columns else "rows"
 
 
 # --- coefficients -------------------------------------------------------------------------------------------------
@@ -92,7 +103,11 @@ def _wanted(target: str, reported: Floats, f: Features) -> Floats:
     position = np.where(f.conv, reported / f.positions, reported)
     wanted = np.where(f.folded, position - f.rf, reported + 0.5 - shared_cycles(f))
     usable = f.folded | ~f.conv
-    return np.where(usable, np.maximum(np.where(f.table.is_weight, wanted, reported - np.where(f.stream, f.positions, 0)), 0), np.nan)
+    return np.where(
+        usable,
+        np.maximum(np.where(f.table.is_weight, wanted, reported - np.where(f.stream, f.positions, 0)), 0),
+        np.nan,
+    )
 
 
 def solve(phi: Floats, y: Floats, weights: Floats, prior: Floats, offset: float, pull: float) -> Floats:
@@ -170,7 +185,7 @@ def fit_bands(rows: Rows) -> dict[str, dict[str, tuple[float, float]]]:
 def bands(rows: Rows, module: Module, leave_out: str | None = None) -> dict[str, dict[str, tuple[float, float]]]:
     """Quantiles of the log ratios by cell and target, of all projects but ``leave_out``.
 
-    Within a cell each project weighs the same. A cell of fewer than three projects is filled up with all rows,
+    Within a cell each project weighs the same, so that an interval holds for a project unlike the others. A cell of fewer than three projects is filled up with all rows,
     which then weigh what is missing of three.
     """
     f = rows.features()
@@ -184,22 +199,20 @@ def bands(rows: Rows, module: Module, leave_out: str | None = None) -> dict[str,
             errors = log_ratio(rows.target(target), getattr(module, target), target)
             known = np.isfinite(errors) & keep
             inside = known & (cells == number)
-            weights = _equal_weights(families, inside)
             names = len(set(families[inside]))
-            if names < 3:
-                weights = weights + _equal_weights(families, known) * (3 - names) / max(len(set(families[known])), 1)
+            weights = names * _shares(families, inside) + max(3 - names, 0) * _shares(families, known)
             low = weighted_quantile(errors[known], weights[known], (1 - LEVEL) / 2)
             high = weighted_quantile(errors[known], weights[known], (1 + LEVEL) / 2)
             result[cell][target] = (min(low, 0.0), max(high, 0.0))
     return result
 
 
-def _equal_weights(families: NDArray[np.str_], rows: Bools) -> Floats:
+def _shares(families: NDArray[np.str_], rows: Bools) -> Floats:
     weights = np.zeros(len(families))
     for name in set(families[rows]):
         mine = rows & (families == name)
         weights[mine] = 1 / mine.sum()
-    return weights
+    return weights / max(weights.sum(), 1e-12)
 
 
 def log_ratio(reported: Floats, predicted: Floats, target: str) -> Floats:
@@ -240,20 +253,29 @@ def synthesis_ratios(paths: Iterable[Path]) -> dict[str, tuple[float, float, flo
     return out
 
 
-def adapt(base: Coefficients, rows: Rows) -> Coefficients:
-    """``base`` with factors for a user's tool and board: the shrunk mean log ratio of each target."""
-    use = rows.select(~rows.failed)
-    module = predict_rows(replace(base, scale={}), use)
+def adapt(base: Coefficients, rows: Rows, designs: Sequence[Design] = ()) -> Coefficients:
+    """``base`` with factors for a user's tool and board: the shrunk median log ratio of each target.
+
+    Whole designs count as rows do. Raises InputError if no row holds an amount to compare.
+    """
+    use = np.flatnonzero(~rows.failed)
+    module = predict_rows(replace(base, scale={}), rows)
+    sums = predict_designs(list(designs), rows, module)
     scale = {}
     for target in ("lut", "ff"):
-        errors = log_ratio(use.target(target), getattr(module, target), target)
+        number = DESIGN_TARGETS.index(target)
+        whole = np.array([design.reported[number] for design in designs])
+        errors = np.concatenate([
+            log_ratio(rows.target(target), getattr(module, target), target)[use],
+            log_ratio(whole, sums[:, number], target),
+        ])  # fmt: skip
         errors = errors[np.isfinite(errors)]
         if len(errors):
             # The median: a layer the model knows nothing of must not move all others.
             scale[target] = math.exp(float(np.median(errors)) * len(errors) / (len(errors) + SHRINKAGE))
     if not scale:
         raise InputError("no row holds LUTs or flip-flops to adapt the coefficients to")
-    return replace(base, scale=scale, data={**base.data, "adapted to rows": len(use)})
+    return replace(base, scale=scale, data={**base.data, "adapted to": len(use) + len(designs)})
 
 
 def describe(rows: Rows) -> dict[str, Any]:
@@ -264,6 +286,3 @@ def describe(rows: Rows) -> dict[str, Any]:
     versions = {v: rows.version.count(v) for v in sorted(set(rows.version))}
     return {"rows": len(rows), "failed": int(rows.failed.sum()), "forks left out": int(serial.sum()),
             "projects": dict(counts), "tool versions": versions}  # fmt: skip
-
-
-__all__ = ["adapt", "calibrate", "cross_predict", "fit", "shipped"]

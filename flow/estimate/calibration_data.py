@@ -131,7 +131,7 @@ def _collect(found: Sequence[_Row]) -> Rows:
     )  # fmt: skip
 
 
-def _number(record: Mapping[str, str], *names: str) -> float:
+def number(record: Mapping[str, str], *names: str) -> float:
     """The first of the columns that holds a number; NaN if none does."""
     for name in names:
         try:
@@ -142,7 +142,7 @@ def _number(record: Mapping[str, str], *names: str) -> float:
 
 
 def _whole(record: Mapping[str, str], name: str, where: str, least: int = 1) -> int:
-    value = _number(record, name)
+    value = number(record, name)
     if not value >= least or value != int(value):
         raise InputError(f"{where}: {name} must be a whole number >= {least}, not {record.get(name)!r}")
     return int(value)
@@ -157,7 +157,7 @@ def _one_layer(record: Mapping[str, str], where: str) -> _Row:
         "w_kind": WEIGHT_CODE["fixed"], "w_width": bits, "bias_width": bits, "out_width": 16,
     }  # fmt: skip
     reported = tuple(
-        _number(record, name)
+        number(record, name)
         for name in ("LUT_hls", "FF_hls", "BRAM_18K_hls", "DSP_hls", "IntervalMax_hls", "WorstLatency_hls")
     )
     details = {"clock_ns": 5.0, "density": math.nan, "trained": 0.0, "use_dsp": 1.0, "serial": 0.0, "integer": 1.0}
@@ -175,12 +175,11 @@ def _project_layers(records: Sequence[Mapping[str, str]], name: str) -> list[_Ro
     for line, record in enumerate(records, 2):
         if (record["repo"], record["root"]) in mixed:
             continue
-        if record["kind"] in SKIPPED_KINDS or not _number(record, "LUT") >= 0:
+        if record["kind"] in SKIPPED_KINDS or not number(record, "LUT") >= 0:
             continue
         if record["module"].startswith(HELPERS):
             continue
-        folder = record["report"].rpartition("/")[0]
-        key = (record["repo"], folder, record["kind"], record["config"], record["layer"])
+        key = (run_of(record), record["kind"], record["config"], record["layer"])
         # Helpers (line buffers, the product inside a layer) take less of everything and not more cycles.
         if key not in best or _size(record) > _size(best[key][1]):
             best[key] = (line, record)
@@ -199,8 +198,13 @@ def _project_layers(records: Sequence[Mapping[str, str]], name: str) -> list[_Ro
     return rows
 
 
+def run_of(record: Mapping[str, str]) -> str:
+    """The run of HLS that a report is of: repository, commit and folder; branches reuse folders."""
+    return f"{record['repo']}@{record.get('commit', '')[:8]}/{record['report'].rpartition('/')[0]}"
+
+
 def _size(record: Mapping[str, str]) -> tuple[float, ...]:
-    return tuple(np.nan_to_num([_number(record, n) for n in ("lat_worst", "LUT", "FF")]))
+    return tuple(np.nan_to_num([number(record, n) for n in ("lat_worst", "LUT", "FF")]))
 
 
 def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | None:
@@ -216,7 +220,7 @@ def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | 
     # Names of streamed modules hold the type of one element at most; hls4ml's habit is one type for a project.
     named = [t for t in types if record["types_in_name"].count("_") > 2]
     x, y = (named[0][0], named[-1][0]) if named else (max(w, 8), acc)
-    rf = _number(record, "reuse_factor")
+    rf = number(record, "reuse_factor")
     columns, fan_in = _shape(record, kind, module)
     if columns is None:
         return None
@@ -230,16 +234,16 @@ def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | 
     columns |= {"x_width": x, "x_signed": 1, "w_kind": WEIGHT_CODE["fixed" if is_weight else "none"],
                 "w_width": w if is_weight else 0, "bias_width": w if is_weight else 0, "out_width": out,
                 "inputs": 1, "fan_in": fan_in}  # fmt: skip
-    zeros, nonzeros = _number(record, "n_zeros"), _number(record, "n_nonzeros")
+    zeros, nonzeros = number(record, "n_zeros"), number(record, "n_nonzeros")
     if not math.isnan(zeros) and math.isnan(nonzeros):
         nonzeros = fan_in * columns["out_c"] - zeros
-    dsp = _number(record, "DSP")
+    dsp = number(record, "DSP")
     if is_weight and not latency and rf > 1 and dsp > 0 and w >= 10 and x >= 10 and max(w, x) <= 18:
         # Exact in every sound row: where it isn't, parameters.h was changed after the report was made.
-        if not 0.5 < dsp / math.ceil(fan_in * columns["out_c"] / rf) < 1.5 and not serial:
+        if not 0.9 < dsp / math.ceil(fan_in * columns["out_c"] / rf) < 1.1 and not serial:
             return None
     details = {
-        "clock_ns": _number(record, "clk_target"),
+        "clock_ns": number(record, "clk_target"),
         "density": nonzeros / (zeros + nonzeros) if zeros + nonzeros > 0 and zeros > 0 else math.nan,
         "trained": 1.0,
         # One project built each network with and without DSPs and named the folders so.
@@ -247,11 +251,11 @@ def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | 
         "serial": float(serial),
         "integer": float(weight[3]) if weight and is_weight else 1.0,
     }
-    reported = (_number(record, "LUT"), _number(record, "FF"), _number(record, "BRAM_18K"), dsp,
-                _number(record, "ii_max"), _number(record, "lat_worst"))  # fmt: skip
+    reported = (number(record, "LUT"), number(record, "FF"), number(record, "BRAM_18K"), dsp,
+                number(record, "ii_max"), number(record, "lat_worst"))  # fmt: skip
     return _Row(
         columns, int(rf) if rf >= 1 else 1, stream, latency, is_ultrascale(part), details, reported, False,
-        record["repo"], f"{record['repo']}/{record['root']}", record["layer"], record["version"],
+        record["repo"], run_of(record), record["layer"], record["version"],
     )  # fmt: skip
 
 
@@ -262,7 +266,7 @@ def is_ultrascale(part: str) -> bool:
 
 def _shape(record: Mapping[str, str], kind: str, module: str) -> tuple[dict[str, int] | None, int]:
     """Shape columns and fan-in (0: no weights); None for a module that isn't a layer known here."""
-    get = {n: int(v) if (v := _number(record, n)) >= 1 else 1
+    get = {n: int(v) if (v := number(record, n)) >= 1 else 1
            for n in ("n_in", "n_out", "in_height", "in_width", "n_chan", "n_filt", "filt_height", "filt_width",
                      "stride_w", "pool_w")}  # fmt: skip
     flat = {"in_h": 1, "in_w": 1, "out_h": 1, "out_w": 1, "kernel_h": 1, "kernel_w": 1, "stride_h": 1, "stride_w": 1}
@@ -300,6 +304,8 @@ def _shape(record: Mapping[str, str], kind: str, module: str) -> tuple[dict[str,
     op = "batchnorm" if kind == "batchnorm_config" else "activation"
     if module.startswith("softmax"):
         op = "softmax"
+    elif module.startswith("linear"):
+        op = "linear"
     elif module.startswith(("sigmoid", "tanh", "elu", "selu")):
         op = "table_activation"
     elements = get["n_in"]
@@ -327,9 +333,9 @@ def read_pairs(path: Path) -> list[Pair]:
     pairs = []
     with path.open(newline="", encoding="utf-8") as file:
         for record in csv.DictReader(file):
-            hls = {n: _number(record, c) for n, c in
+            hls = {n: number(record, c) for n, c in
                    (("lut", "hls_LUT"), ("ff", "hls_FF"), ("dsp", "hls_DSP"), ("bram18", "hls_BRAM18"))}  # fmt: skip
-            after = {n: _number(record, c) for n, c in (("lut", "viv_LUT"), ("ff", "viv_FF"), ("dsp", "viv_DSP"))}
-            after["bram18"] = 2 * _number(record, "viv_BRAM_tile")
+            after = {n: number(record, c) for n, c in (("lut", "viv_LUT"), ("ff", "viv_FF"), ("dsp", "viv_DSP"))}
+            after["bram18"] = 2 * number(record, "viv_BRAM_tile")
             pairs.append(Pair(record["repo"], hls, after))
     return pairs

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flow.estimate.structural import Bools, Floats, Ints, padded
 from flow.estimate.table import OP_CODE, OPS, WEIGHT_CODE, LayerTable
 
-EXTRA_OPS = ("softmax", "table_activation", "batchnorm", "padding")
+EXTRA_OPS = ("softmax", "table_activation", "batchnorm", "padding", "linear")
 """Modules of hls4ml projects that a Network does not have (yet); their codes follow those of ``OPS``."""
 
 CODE = {**OP_CODE, **{name: len(OPS) + i for i, name in enumerate(EXTRA_OPS)}}
@@ -102,7 +102,10 @@ class Features:
 
     def is_op(self, *names: str) -> Bools:
         """Rows of these operations."""
-        return np.isin(self.table.op, [CODE[name] for name in names])
+        mask = self.table.op == CODE[names[0]]
+        for name in names[1:]:
+            mask = mask | (self.table.op == CODE[name])
+        return mask
 
 
 def features_of(
@@ -131,8 +134,16 @@ def features_of(
     registers = 1 / (2 ** (1 / per_level) - 1)
     padding = table.op == CODE["padding"]
     conv = (table.op == CODE["conv2d"]) | (table.op == CODE["depthwise"])
-    ph = np.where(conv, padded(table.in_h, table.out_h, table.kernel_h, table.stride_h), np.where(padding, table.out_h, table.in_h))
-    pw = np.where(conv, padded(table.in_w, table.out_w, table.kernel_w, table.stride_w), np.where(padding, table.out_w, table.in_w))
+    ph = np.where(
+        conv,
+        padded(table.in_h, table.out_h, table.kernel_h, table.stride_h),
+        np.where(padding, table.out_h, table.in_h),
+    )
+    pw = np.where(
+        conv,
+        padded(table.in_w, table.out_w, table.kernel_w, table.stride_w),
+        np.where(padding, table.out_w, table.in_w),
+    )
     return Features(
         table, rf, np.broadcast_to(stream, (rows,)), latencies, wide_chip, clock, n, o, x, w, acc, mults,
         weight & ~latencies & (rf > 1), wide, np.broadcast_to(details.use_dsp, (rows,)).astype(np.float64), nonzero,
@@ -161,13 +172,12 @@ def _weights(table: LayerTable, n: Floats, o: Floats, w: Floats, details: Detail
     outputs = np.where(table.op == CODE["depthwise"], 1.0, o)
     steps = np.log2(np.sqrt(2 / (n + outputs))) + w - _column(details.integer, rows)
     steps = np.where(trained, steps + math.log2(TRAINED_SPREAD), steps)
-    expected = [np.zeros(rows)] * 3
-    for normal in (True, False):
-        chosen = trained if normal else ~trained
-        if chosen.any():
-            knots, values = _expectations(normal)
-            at = np.minimum(steps, w)
-            expected = [np.where(chosen, np.interp(at, knots, v), e) for v, e in zip(values, expected, strict=True)]
+    at = np.minimum(steps, w)
+    knots, values = _expectations(True)
+    expected = [np.interp(at, knots, v) for v in values]
+    if not trained.all():
+        knots, values = _expectations(False)
+        expected = [np.where(trained, e, np.interp(at, knots, v)) for v, e in zip(values, expected, strict=True)]
     density, hard, digits = (np.where(np.isnan(g), e, g) for g, e in zip(given, expected, strict=True))
     binary, ternary = table.w_kind == WEIGHT_CODE["binary"], table.w_kind == WEIGHT_CODE["ternary"]
     # Ternary weights of trained layers: a third is zero under the usual threshold of 0.7 mean magnitudes, more or less.
@@ -183,25 +193,25 @@ def _expectations(normal: bool) -> tuple[Floats, tuple[Floats, Floats, Floats]]:
     Of weights drawn normally (trained ones: bell-shaped), or uniformly (Glorot's initialisation, untrained).
     """
     knots = np.arange(-3.0, 13.0, 0.5)
-    top = 1 << 16
-    codes = np.arange(1, top, dtype=np.int64)
-    digits, hard = _digits(codes)
     out = np.zeros((3, len(knots)))
     for i, knot in enumerate(knots):
         sigma = 2.0**knot
+        limit = sigma * math.sqrt(3)
+        # Every code, or an odd step through them: that meets all ends of binary numbers equally often.
+        last = int(6 * sigma + 2 if normal else limit + 1.5)
+        codes = np.arange(1, last + 1, last // 1024 // 2 * 2 + 1, dtype=np.int64)
+        digits, hard = _digits(codes)
         if normal:
             zero = math.erf(0.5 / sigma / math.sqrt(2))
-            share = np.exp(-0.5 * (codes[: min(top - 1, int(8 * sigma) + 2)] / sigma) ** 2)
+            share = np.exp(-0.5 * (codes / sigma) ** 2)
         else:
-            limit = sigma * math.sqrt(3)
             zero = min(0.5 / limit, 0.5)  # the untrained designs were truncated to the format: -0.1 becomes -1 step
-            share = np.clip(limit - (codes[: int(limit + 1.5)] - 0.5), 0, 1)
+            share = np.clip(limit - (codes - 0.5), 0, 1)
         share = share / share.sum() if share.sum() else np.eye(1, len(share))[0]
-        size = len(share)
-        soft = share * ~hard[:size]
-        many = float(share @ hard[:size])
+        soft = share * ~hard
+        many = float(share @ hard)
         # A tenth of the variance above the plain rule: borderline constants go to DSPs too (same designs).
-        out[:, i] = 1 - zero, many + 0.1 * many * (1 - many), soft @ digits[:size] / max(soft.sum(), 1e-9)
+        out[:, i] = 1 - zero, many + 0.1 * many * (1 - many), soft @ digits / max(soft.sum(), 1e-9)
     return knots, (out[0], out[1], out[2])
 
 

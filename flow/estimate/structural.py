@@ -25,6 +25,24 @@ TOP_LUT, TOP_FF = 100.0, 150.0
 """Control of the top-level function (start, done, constants of the interface), once a network."""
 
 
+CELLS = ("constant", "folded", "folded stream", "plain")
+"""Kinds of rows that the model's errors differ between: weight layers with reuse 1, with reuse above 1 (io_parallel or
+io_stream), and layers without weights."""
+
+ERRORS = {
+    "constant": ((0.46, 1.60), (0.51, 9.6), (1.0, 1.0), (1.0, 1.0), (0.0, 1.72)),
+    "folded": ((0.90, 1.75), (0.82, 2.0), (0.93, 1.0), (1.0, 1.0), (0.96, 1.0)),
+    "folded stream": ((0.05, 5.5), (1.59, 3.97), (0.20, 1.17), (1.0, 1.0), (0.80, 1.0)),
+    "plain": ((0.58, 1.78), (0.02, 3.89), (0.06, 1.0), (1.0, 1.0), (1.0, 1.0)),
+}
+"""5% and 95% quantiles of what csynth reports over what this model predicts, in the order of ``RESOURCE_NAMES``: 764
+one-layer designs (wa) and 119 layers of 8 projects (layers), a project counting the square root of its rows, built as
+the solver would; no UltraRAM in any. ``benchmarks/structural_error.py`` prints this table."""
+
+OFFSET = np.array([20.0, 20.0, 1.0, 1.0, 1.0])
+"""Added to both sides of the ratios of weight layers, so that a block more than none is no infinite error."""
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """Resources and cycles by row: whole numbers as float64. ``fill`` is the latency of one layer in its chain.
@@ -69,6 +87,12 @@ class Estimator(Protocol):
     def top(self) -> Floats:
         """Resources of the top level, once a network: shape (5,)."""
 
+    def bounds(
+        self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str, estimate: Estimate
+    ) -> tuple[Floats, Floats]:
+        """Low and high end of a 90% interval of each amount of ``estimate``, which ``rows`` gave for the same
+        arguments: shape (rows, 5) each, ``low <= estimate.resources() <= high``."""
+
 
 class StructuralEstimator:
     """The estimator of this module."""
@@ -85,8 +109,24 @@ class StructuralEstimator:
         """See ``Estimator.top``."""
         return np.array([TOP_LUT, TOP_FF, 0.0, 0.0, 0.0])
 
+    def bounds(
+        self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str, estimate: Estimate
+    ) -> tuple[Floats, Floats]:
+        """See ``Estimator.bounds``: the quantiles in ``ERRORS``."""
+        values = estimate.resources()
+        ratios = np.array([ERRORS[cell] for cell in CELLS])[cells(table, reuse, stream)]
+        offset = np.where(table.is_weight[:, None], OFFSET, 0.0)
+        low, high = ((values + offset) * ratios[:, :, side] - offset for side in (0, 1))
+        return np.floor(np.clip(low, 0.0, values)), np.ceil(np.maximum(high, values))
+
 
 STRUCTURAL: Estimator = StructuralEstimator()
+
+
+def cells(table: LayerTable, reuse: Ints, stream: Bools) -> Ints:
+    """The index in ``CELLS`` of each row."""
+    folded = 1 + stream.astype(np.int64)
+    return np.where(table.is_weight, np.where(reuse == 1, 0, folded), CELLS.index("plain"))
 
 
 def estimate_rows(table: LayerTable, reuse: Ints, stream: Bools | bool, latency: Bools | bool, family: str) -> Estimate:

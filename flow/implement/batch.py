@@ -92,14 +92,15 @@ class _Batch:
         plain = plain_rows(kinds.select(np.flatnonzero(~weight)), row_stream[first][~weight], family, estimator)
         self.plain_rows = np.flatnonzero(~self.row_weight)
         plain_kind = place[which[self.plain_rows]]
-        self.fixed_use = estimator.top() + self.network_sums(plain.resources()[plain_kind], self.plain_rows)
-        self.fixed_fill = self.network_sums(plain.fill[plain_kind][:, None], self.plain_rows)[:, 0]
+        plain_use = plain.resources().T[:, plain_kind]
+        self.fixed_use = estimator.top()[:, None] + self.network_sums(plain_use, self.plain_rows)
+        self.fixed_fill = self.network_sums(plain.fill[None, plain_kind], self.plain_rows)[0]
         self.fixed_interval = self.network_max(plain.interval[plain_kind], self.plain_rows)
 
     def network_sums(self, values: Floats, rows: Ints) -> Floats:
-        """Sums by network of values of shape (rows, k)."""
+        """Sums by network, shape (k, networks), of values of shape (k, rows)."""
         network = self.table.network[rows]
-        return np.stack([group_sums(column, network, self.table.networks) for column in values.T], axis=1)
+        return np.stack([group_sums(column, network, self.table.networks) for column in values])
 
     def network_max(self, values: Floats, rows: Ints) -> Floats:
         """Largest value by network, 0 where it has none."""
@@ -165,24 +166,25 @@ class _Batch:
     def amounts(self, option: Ints) -> Floats:
         """What each network takes with one option a weight row, in the order of ``REASONS[2:10]``."""
         o = self.options
-        use = self.fixed_use + self.network_sums(o.use[option], self.weight_rows)
+        use = self.fixed_use + self.network_sums(o.use[:, option], self.weight_rows)
         interval = np.maximum(self.fixed_interval, self.network_max(o.interval[option], self.weight_rows))
-        fill = self.fixed_fill + self.network_sums(o.fill[option][:, None], self.weight_rows)[:, 0]
-        return np.column_stack([interval, interval, fill + np.where(self.stream, interval, 0.0), use])
+        fill = self.fixed_fill + self.network_sums(o.fill[None, option], self.weight_rows)[0]
+        return np.column_stack([interval, interval, fill + np.where(self.stream, interval, 0.0), *use])
 
     def least(self, fine: Bools) -> Floats:
         """The least of each amount that any choice of the options ``fine`` takes, each amount for itself."""
         o = self.options
-        every = np.column_stack([o.interval, o.fill, o.use])
-        every = np.minimum.reduceat(np.where(fine[:, None], every, np.inf), o.start, axis=0)[self.kind]
-        sums = self.network_sums(every[:, 1:], self.weight_rows)
-        interval = np.maximum(self.fixed_interval, self.network_max(every[:, 0], self.weight_rows))
-        latency = self.fixed_fill + sums[:, 0] + np.where(self.stream, interval, 0.0)
-        return np.column_stack([interval, interval, latency, self.fixed_use + sums[:, 1:]])
+        interval, fill, *use = (
+            o.minimum(np.where(fine, column, np.inf))[self.kind] for column in (o.interval, o.fill, *o.use)
+        )
+        interval = np.maximum(self.fixed_interval, self.network_max(interval, self.weight_rows))
+        fill = self.fixed_fill + self.network_sums(fill[None], self.weight_rows)[0]
+        sums = self.fixed_use + self.network_sums(np.stack(use), self.weight_rows)
+        return np.column_stack([interval, interval, fill + np.where(self.stream, interval, 0.0), *sums])
 
     def costs(self, option: Ints) -> Floats:
         """The cost of each network."""
-        return cost_of(self.fixed_use) + self.network_sums(self.options.cost[option][:, None], self.weight_rows)[:, 0]
+        return cost_of(self.fixed_use) + self.network_sums(self.options.cost[None, option], self.weight_rows)[0]
 
     def unroll_is_to_blame(self, slow: Bools) -> Bools:
         """Networks whose slow layers, each of them, would be fast enough if HLS unrolled more."""
@@ -216,17 +218,17 @@ class _Batch:
                 problem=problem,
                 row=row,
                 cost=o.cost[index],
-                use=o.use[index, 1:],
+                use=o.use[1:, index].T,
                 fill=o.fill[index],
                 interval=np.where(streamed[problem][row], o.interval[index], 0.0),
-                limit=self.budget[1:] - self.fixed_use[networks, 1:],
+                limit=self.budget[1:] - self.fixed_use[1:, networks].T,
                 time=self.max_latency - self.fixed_fill[networks],
                 floor=np.where(streamed, self.fixed_interval[networks], 0.0),
             )
         )
         solved = chosen.option >= 0
         option[rows[solved]] = index[chosen.option[solved]]
-        bound[networks] = cost_of(self.fixed_use[networks]) + chosen.bound
+        bound[networks] = cost_of(self.fixed_use[:, networks]) + chosen.bound
         together = np.zeros(len(hard), dtype=bool)
         together[networks[problem[~solved]]] = True
         return together
@@ -238,7 +240,7 @@ class _Batch:
             refused = where & (reason == number)
             if number - 2 == _LUT or not refused.any():
                 continue
-            value = o.interval + o.fill if number - 2 == _LATENCY else o.use[:, number - 2 - _LUT]
+            value = o.interval + o.fill if number - 2 == _LATENCY else o.use[number - 2 - _LUT]
             least = o.first_minimum(np.where(fine, value + _TIE * o.cost, np.inf))[self.kind]
             rows = refused[self.table.network[self.weight_rows]]
             option[rows] = least[rows]

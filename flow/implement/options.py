@@ -16,10 +16,14 @@ from flow.implement.rules import (
     multipliers,
     valid_reuse_factors,
 )
+from flow.resources import RESOURCE_NAMES
 
 BLOCK_SHARE = 2.0**-20
 """What a DSP, BRAM18 or UltraRAM block weighs against a LUT: it only decides between options of equal LUTs. A power of
 two, so that sums of whole numbers stay exact."""
+
+CHUNK = 8192
+"""Options estimated at once: the intermediate columns stay in a core's cache."""
 
 IMAGE_OPS = tuple(OP_CODE[name] for name in ("conv2d", "depthwise", "maxpool", "global_avgpool", "flatten"))
 
@@ -29,7 +33,7 @@ class Options:
     """The options of some layers, one entry an option: sorted by layer, then by reuse factor.
 
     ``layer``: row of the table it belongs to, each row has at least one; ``start``: where each layer's begin;
-    ``latency``: strategy Latency, else Resource; ``use``: resources, shape (options, 5) in the order of
+    ``latency``: strategy Latency, else Resource; ``use``: resources, shape (5, options) in the order of
     ``RESOURCE_NAMES``; ``cost``: see ``cost_of``.
     """
 
@@ -74,23 +78,27 @@ def options_of(table: LayerTable, stream: Bools, family: str, estimator: Estimat
     layer = np.repeat(np.arange(len(table)), counts)
     reuse = np.concatenate(lists) if lists else np.zeros(0, dtype=np.int64)
     latency = (reuse == 1) & (table.fan_in * table.out_c <= LATENCY_WEIGHTS)[layer]
-    estimate = estimator.rows(table.select(layer), reuse, stream[layer], latency, family)
-    use = estimate.resources()
+    out = np.zeros((7, len(layer)))
+    for first in range(0, len(layer), CHUNK):
+        part = slice(first, first + CHUNK)
+        estimate = estimator.rows(table.select(layer[part]), reuse[part], stream[layer[part]], latency[part], family)
+        for row, name in zip(out, (*RESOURCE_NAMES, "interval", "fill"), strict=True):
+            row[part] = getattr(estimate, name)
     return Options(
         layer=layer,
         start=np.cumsum(counts) - counts,
         reuse=reuse,
         latency=latency,
-        use=use,
-        cost=cost_of(use),
-        interval=estimate.interval,
-        fill=estimate.fill,
+        use=out[:5],
+        cost=cost_of(out[:5]),
+        interval=out[5],
+        fill=out[6],
     )
 
 
 def cost_of(use: Floats) -> Floats:
-    """What is minimised: LUTs, and of equal LUTs the fewest blocks. ``use`` has shape (n, 5)."""
-    cost: Floats = use[:, 0] + BLOCK_SHARE * use[:, 2:].sum(axis=1)
+    """What is minimised: LUTs, and of equal LUTs the fewest blocks. ``use`` has shape (5, n)."""
+    cost: Floats = use[0] + BLOCK_SHARE * (use[2] + use[3] + use[4])
     return cost
 
 

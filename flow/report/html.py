@@ -57,7 +57,7 @@ def page(view: RunView) -> dict[str, Any]:
         "limits": limits(view),
         "plot": scatter(view),
         "groups": groups,
-        "no_winners": no_winners(view).capitalize(),
+        "no_winners": f"{no_winners(view)}.".replace("no", "No", 1),
         "capacity_known": capacity is not None,
         "networks": [(w.id, w.digest, _network(w.candidate)) for w in view.winners],
         "rejected": [(reason, n, f"{n:,}", round(100 * n / most, 1)) for reason, n in view.rejected.items()],

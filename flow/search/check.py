@@ -17,7 +17,8 @@ from flow.spec import Spec
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What the free rungs say of each code. ``violation`` is 0 where feasible, else how far off (inf: invalid).
+    """What the free rungs say of each code. ``violation`` is 0 where feasible, else by what share of the limits it
+    misses them at least, summed over the limits (inf: invalid).
 
     ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget.
     """
@@ -53,10 +54,8 @@ class Checker:
         solution = solve_batch(batch.table, self.spec, self.family)
         valid = batch.broken == 0
         feasible = valid & solution.feasible
-        share = self.shares(solution)
-        over = np.maximum(share - 1.0, 0.0) + ~solution.feasible  # a missed throughput or rule counts as one budget
-        violation = np.where(feasible, 0.0, np.where(valid, over, np.inf))
-        cost = solution.lut if self.minimize == "lut" else share
+        violation = np.where(feasible, 0.0, np.where(valid, solution.violation, np.inf))
+        cost = solution.lut if self.minimize == "lut" else self.shares(solution)
         return Checked(feasible, violation, cost, batch.broken, solution)
 
     def shares(self, solution: BatchSolution) -> NDArray[np.float64]:

@@ -23,9 +23,9 @@ STUDY_NAME = "flow"
 class StudyJournal:
     """Appends finished trials to the journal of a run. One process at a time: the run directory's lock sees to it."""
 
-    def __init__(self, path: Path, space: SearchSpace, minimize: str) -> None:
+    def __init__(self, path: Path, space: SearchSpace) -> None:
         self.path, self.space = path, space
-        self._study = _open(path, minimize)
+        self._study = _open(path)
         self._known = len(self._study.trials)
         self._told = 0
 
@@ -54,20 +54,17 @@ class StudyJournal:
             raise ToolError(f"cannot write {self.path}: {error.strerror}") from error
 
 
-def new_study(minimize: str, sampler: Any = None, storage: Any = None) -> optuna.Study:
-    """A study of the two objectives of a search. Raises MissingDependency without Optuna."""
+def new_study(sampler: Any = None, storage: Any = None) -> optuna.Study:
+    """A study of the two objectives of a search: validation accuracy up, cost down. Raises MissingDependency without Optuna."""
     try:
         import optuna
     except ImportError as error:
         raise MissingDependency("optuna", "search") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
+    return optuna.create_study(
         directions=["maximize", "minimize"], sampler=sampler, storage=storage, study_name=STUDY_NAME,
         load_if_exists=storage is not None,
     )  # fmt: skip
-    if storage is not None and study.metric_names is None:
-        study.set_metric_names(["validation accuracy", minimize])
-    return study
 
 
 def distributions(space: SearchSpace) -> dict[str, Any]:
@@ -86,12 +83,12 @@ def distributions(space: SearchSpace) -> dict[str, Any]:
     return found
 
 
-def _open(path: Path, minimize: str) -> optuna.Study:
+def _open(path: Path) -> optuna.Study:
     """The study in ``path``, emptied first if a kill has left a line that is no JSON."""
     try:
         if path.exists() and not _intact(path.read_bytes()):
             path.unlink()
-        return new_study(minimize, storage=_storage(path))
+        return new_study(storage=_storage(path))
     except OSError as error:
         raise ToolError(f"cannot write {path}: {error.strerror}") from error
 

@@ -127,7 +127,7 @@ class Search:
         checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
         self.checker = checker
         self.proposer = Proposer(checker, s.sampler, s.seed)
-        self.journal = StudyJournal(run.path / "study.journal", problem.space, s.minimize)
+        self.journal = StudyJournal(run.path / "study.journal", problem.space)
         self.replay = run.evaluated()
         self.entries: list[Entry] = []
         self.promotions: deque[Entry] = deque()

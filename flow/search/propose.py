@@ -171,4 +171,4 @@ def _study(sampler: str, seed: int) -> optuna.Study:
         chosen: Any = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, constant_liar=True)
     else:
         chosen = optuna.samplers.NSGAIISampler(seed=seed, population_size=12)
-    return new_study("cost", chosen)
+    return new_study(chosen)

@@ -14,8 +14,9 @@ import pytest
 from flow.errors import ToolError
 from flow.search.loop import HOPELESS, Outcome, Search
 from flow.search.pareto import pareto_front
+from flow.search.runlog import read_events
 from flow.search.settings import SAMPLERS, Problem, SearchSettings, resolve
-from flow.search.store import RunDirectory, read_log
+from flow.search.store import RunDirectory
 from flow.space.candidate import Candidate
 from tests.search.formula import FormulaEvaluator, SilentDisplay, accuracy_of
 
@@ -65,7 +66,7 @@ def test_refused_candidates_are_counted_and_never_trained(tmp_path: Path) -> Non
     outcome = search_in(tmp_path / "run", problem, evaluator)
     assert sum(outcome.proposer.rejected.values()) > 0
     assert {d for d, _ in evaluator.asked} == {e.candidate.digest for e in outcome.entries}
-    counts = [e["counts"] for e in read_log(tmp_path / "run" / "log.jsonl") if e["event"] == "rejected"]
+    counts = [e["counts"] for e in read_events(tmp_path / "run" / "log.jsonl") if e["event"] == "rejected"]
     assert counts[-1] == dict(outcome.proposer.rejected)
 
 

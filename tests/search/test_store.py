@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import time
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow.errors import FlowError, InputError, ToolError
+from flow.errors import InputError, ToolError
 from flow.search.runlog import read_events
 from flow.search.store import RunDirectory, find_run
 from tests.report.builder import build_run
@@ -151,35 +150,29 @@ def test_resuming_says_what_is_missing_or_damaged(tmp_path: Path) -> None:
 # The lock
 
 
-def hold(root: Path, held: Event, done: Event) -> None:
-    """Another process that works on run ``a``."""
-    run = RunDirectory.resume(root, "a")
-    held.set()
-    done.wait(60)
-    run.close()
+HOLD = """
+import sys
+from pathlib import Path
+from flow.search.store import RunDirectory
+run = RunDirectory.resume(Path(sys.argv[1]), "a")
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_two_processes_never_work_on_one_run(tmp_path: Path) -> None:
     path = new_run(tmp_path)
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, done))
-    other.start()
-    try:
-        assert held.wait(60)
-        for attempt in (
-            lambda: RunDirectory.resume(tmp_path, "a"),
-            lambda: RunDirectory.create(tmp_path, "a", overwrite=True),
-        ):
-            with pytest.raises(InputError, match="run 'a' is in use by another process"):
-                attempt()
+    argv = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="run 'a' is in use by another process"):
+            RunDirectory.resume(tmp_path, "a")
+        with pytest.raises(InputError, match="run 'a' is in use by another process"):
+            RunDirectory.create(tmp_path, "a", overwrite=True)
         assert (path / "run.yaml").is_file()
         other.kill()  # a killed process gives the lock back
-        other.join(60)
-        RunDirectory.resume(tmp_path, "a").close()
-    finally:
-        done.set()
-        other.join(60)
+    RunDirectory.resume(tmp_path, "a").close()
 
 
 def test_a_file_system_without_locks_is_not_a_busy_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +180,7 @@ def test_a_file_system_without_locks_is_not_a_busy_run(tmp_path: Path, monkeypat
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    with pytest.raises(ToolError, match="cannot lock .*: No locks available"):
+    with pytest.raises(ToolError, match=r"cannot lock .*: No locks available"):
         RunDirectory.create(tmp_path, "a", overwrite=False)
 
 
@@ -205,44 +198,43 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ToolError, match="cannot create .*: Permission denied"):
+    with pytest.raises(ToolError, match=r"cannot create .*: Permission denied"):
         RunDirectory.create(tmp_path, "a", overwrite=False)
 
 
-def fill_the_disk(root: str, results: Any) -> None:
-    """Write to a run whose files may not grow beyond 200 bytes; send back each error and what stands after it."""
-    import resource
-    import signal
-
-    run = RunDirectory.create(Path(root), "full", overwrite=False)
-    run.write_settings(SETTINGS)
-    run.write_winners({"winners": ["old"]})
-    run.log("start")
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
-    for write in (
-        lambda: run.write_winners({"winners": ["new"] * 100}),
-        lambda: run.write_evaluation({**EVALUATION, "error": "x" * 300}),
-        lambda: run.write_settings({**SETTINGS, "more": "x" * 300}),
-        lambda: run.log("done", more="x" * 300),
-    ):
-        try:
-            write()
-            results.put("no error")
-        except FlowError as error:
-            results.put(f"{type(error).__name__}: {error}")
-    run.log("end")
+FILL_THE_DISK = """
+import json, resource, signal, sys
+from pathlib import Path
+from flow.errors import FlowError
+from flow.search.store import RunDirectory
+settings, evaluation = json.loads(sys.argv[2])
+run = RunDirectory.create(Path(sys.argv[1]), "full", overwrite=False)
+run.write_settings(settings)
+run.write_winners({"winners": ["old"]})
+run.log("start")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+for write in (
+    lambda: run.write_winners({"winners": ["new"] * 100}),
+    lambda: run.write_evaluation({**evaluation, "error": "x" * 300}),
+    lambda: run.write_settings({**settings, "more": "x" * 300}),
+    lambda: run.log("done", more="x" * 300),
+):
+    try:
+        write()
+        print("no error")
+    except FlowError as error:
+        print(f"{type(error).__name__}: {error}")
+run.log("end")
+"""
+"""Files may grow to 200 bytes only: the kernel then refuses a write halfway, as it does on a full disk."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
 def test_when_nothing_more_fits_the_disk_all_that_was_written_stands(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    process = context.Process(target=fill_the_disk, args=(str(tmp_path), results))
-    process.start()
-    errors = [results.get(timeout=60) for _ in range(4)]
-    process.join(60)
-    assert process.exitcode == 0
+    argv = [sys.executable, "-c", FILL_THE_DISK, str(tmp_path), json.dumps([SETTINGS, EVALUATION])]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    errors = done.stdout.splitlines()
     path = tmp_path / "full"
     for error, name in zip(errors, ("winners.json", "evaluation.json", "run.yaml", "log.jsonl"), strict=True):
         assert error.startswith("ToolError: cannot write ")
@@ -317,7 +309,7 @@ def test_what_a_kill_left_of_the_link_is_replaced(tmp_path: Path) -> None:
 def test_a_folder_called_latest_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "latest").mkdir()
     run = RunDirectory.create(tmp_path, "a", overwrite=False)
-    with pytest.raises(ToolError, match="cannot point .*latest to a: "):
+    with pytest.raises(ToolError, match=r"cannot point .*latest to a: "):
         run.point_latest()
     run.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "latest"]
@@ -351,7 +343,7 @@ def test_a_run_that_is_not_there_offers_those_that_are(tmp_path: Path) -> None:
 def test_after_the_latest_run_is_deleted_the_others_are_offered(tmp_path: Path) -> None:
     new_run(tmp_path, "a")
     shutil.rmtree(new_run(tmp_path, "b"))
-    with pytest.raises(InputError, match="no run 'latest' in .*: .*a"):
+    with pytest.raises(InputError, match=r"no run 'latest' in .*: .*a"):
         find_run(tmp_path, "latest")
 
 

@@ -21,10 +21,9 @@ def read_cosim(text: Text) -> Cosim:
     verdict = row.cells[status].strip()
     if verdict not in ("Pass", "Fail"):
         raise text.error(f"status is {verdict[:40]!r}, not Pass or Fail", row.line)
-    solution = text.find(r"Solution\s*:\s*(\S+?)\.?$")
     tool = re.match(r"Simulation tool\s*:\s*(\w+)", text.lines[line])
     return Cosim(
-        Origin("cosim", str(text.path), tool[1] if tool else "", "", "", solution[1] if solution else ""),
+        Origin("cosim", str(text.path), tool[1] if tool else "", "", "", ""),
         row.cells[table.column("RTL")].strip(),
         verdict == "Pass",
         _range(table, row, "Latency(Clock Cycles)"),

@@ -25,18 +25,21 @@ def read_hls4ml_json(text: Text) -> HlsEstimate | IntelEstimate:
         raise text.error(f"not valid JSON: {error.msg}", error.lineno - 1) from error
     except (ValueError, RecursionError) as error:
         raise text.error(f"not a report: {str(error)[:80] or 'nested too deeply'}") from error
-    origin = Origin("hls4ml json", str(text.path), "hls4ml", "", "", "")
+    origin = Origin("hls4ml json", str(text.path), "hls4ml report", "", "", "")
     if not isinstance(data, dict) or not {"CSynthesisReport", "report"} & data.keys():
         raise text.error("JSON, but not a report of hls4ml: no CSynthesisReport and no report")
     if "CSynthesisReport" in data:
         return _amd(text, origin, _mapping(text, data, "CSynthesisReport"))
     report = _mapping(text, data, "report")
-    total = _mapping(text, _mapping(text, report, "HLS"), "total")
-    loop = _mapping(text, report, "Loop")
+    hls, loop = _mapping(text, report, "HLS"), _mapping(text, report, "Loop")
+    # Both must be there, so that lost lines can't turn what is available into what is used.
+    total, _ = _mapping(text, hls, "total"), _mapping(text, hls, "available")
     amounts = [_whole(text, total, key) for key in ("alut", "reg", "ram", "dsp", "mlab")]
     if any(amount is None for amount in amounts):
         raise text.error("an amount in HLS.total is unknown")
     speed = [_decimal(text, loop, key) for key in ("worstLatency", "worstII", "worstFrequency")]
+    if missing := {"worstLatency", "worstII", "worstFrequency"} - loop.keys():
+        raise text.error(f"no {', '.join(sorted(missing))} in Loop")
     return IntelEstimate(origin, *[amount or 0 for amount in amounts], *speed)
 
 

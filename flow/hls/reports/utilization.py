@@ -50,8 +50,10 @@ def _table(text: Text, parts: dict[str, tuple[int, int]], titles: tuple[str, ...
     """The table right below the section's heading; None if the report has no such section."""
     for title in titles:
         if title in parts:
-            start, _ = parts[title]
-            return read_table(text, text.after(start - 1), title)
+            table = read_table(text, text.after(parts[title][0] - 1), title)
+            if not table.rows:
+                raise text.error(f"the table of {title} is empty", table.line)
+            return table
     return None
 
 

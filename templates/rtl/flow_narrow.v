@@ -1,0 +1,42 @@
+// Width converter: one beat of RATIO parts in, RATIO beats out, the lowest part first.
+//
+// Accepts the next beat in the cycle in which the last part leaves: an output beat every cycle. Latency 1 cycle.
+`default_nettype none
+module flow_narrow #(
+    parameter integer WIDTH = 8, // bits of an output beat
+    parameter integer RATIO = 2  // output beats an input beat, at least 2
+) (
+    input  wire                   clk,
+    input  wire                   rst,
+    input  wire                   in_valid,
+    output wire                   in_ready,
+    input  wire [WIDTH*RATIO-1:0] in_data,
+    output wire                   out_valid,
+    input  wire                   out_ready,
+    output wire [WIDTH-1:0]       out_data
+);
+    localparam integer CW = $clog2(RATIO + 1);
+    // Waived: the constant is 32 bits wide and fits the counter by CW's definition.
+    // verilator lint_off WIDTHTRUNC
+    localparam [CW-1:0] ALL = RATIO;
+    // verilator lint_on WIDTHTRUNC
+
+    reg [WIDTH*RATIO-1:0] parts;
+    reg [CW-1:0]          left; // parts not yet taken
+
+    assign out_valid = left != 0;
+    assign out_data  = parts[WIDTH-1:0];
+    assign in_ready  = left == 0 || (left == 1 && out_ready);
+
+    always @(posedge clk) begin
+        if (rst) left <= 0;
+        else if (in_ready) left <= in_valid ? ALL : {CW{1'b0}};
+        else if (out_ready) left <= left - 1'b1;
+    end
+
+    always @(posedge clk) begin
+        if (in_ready) parts <= in_data;
+        else if (out_ready) parts <= {{WIDTH{1'b0}}, parts[WIDTH*RATIO-1:WIDTH]};
+    end
+endmodule
+`default_nettype wire
