@@ -122,7 +122,7 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
         given = argv[: argv.index("--")] if "--" in argv else argv
         for option in (a.partition("=")[0] for a in given if a.startswith("--")):
             if option not in command.options and option not in parser.options:
-                command.error(f"unknown option {option}: {nearest(option, command.options)}")
+                command.error(f"unknown option {option}: {nearest(option, command.options, prefix='--')}")
     return parser.parse_args(argv)
 
 

@@ -274,8 +274,8 @@ def doctor_text(checks: Sequence[Check]) -> str:
     rows += [(c.name, c.status, c.version or "-", c.needed_for) for c in checks]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]).rstrip() for row in rows]
-    lines += [f"{c.name}: {c.problem or 'not found'}; {c.hint}" for c in checks if not c.ok]
-    return "\n".join(lines)
+    wrong = [f"{c.name}: {c.problem or 'not found'}; {c.hint}" for c in checks if not c.ok]
+    return "\n".join([*lines, "", *wrong] if wrong else lines)
 
 
 def to_dict(checks: Sequence[Check]) -> dict[str, Any]:

@@ -40,12 +40,15 @@ class MissingDependency(ToolError):
         super().__init__(f"{package} is not installed: install it with `pip install 'fpga-nas-flow[{extra}]'`")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the known names nearest to ``name``, or lists them all if none is near."""
-    by_lower = {known_name.lower(): known_name for known_name in sorted(known)}
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """A sentence that offers the known names nearest to ``name``, or lists them all if none is near.
+
+    A ``prefix`` that all have, such as the dashes of options, does not count as likeness.
+    """
+    by_lower = {known_name.lower().removeprefix(prefix): known_name for known_name in sorted(known)}
     if not by_lower:
         return "there are none"
-    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower().removeprefix(prefix), by_lower, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(by_lower[c] for c in close)}?"
     return f"known: {', '.join(sorted(by_lower.values()))}"

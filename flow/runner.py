@@ -8,6 +8,7 @@ it. A run has a time limit and a memory limit, can be cancelled, and leaves no p
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,30 +20,10 @@ from threading import Event
 from typing import Generic, Literal, TypeVar
 
 from flow.errors import FlowError, ToolError
-from flow.processes import ProcessTree, kernel_kills, start_guard, stop_guard
-from flow.toollog import read_log
+from flow.processes import MARKER, Guard, ProcessTree, end_marked, kernel_kills
+from flow.toollog import Cause, read_log
 
 T = TypeVar("T")
-
-Cause = Literal[
-    "not found",
-    "not executable",
-    "exit status",
-    "killed",
-    "out of memory",
-    "timeout",
-    "cancelled",
-    "no output",
-    "unparsable",
-    "licence missing",
-    "part not installed",
-    "board files missing",
-    "export bug of 2022",
-    "disk full",
-    "crash",
-    "co-simulation differs",
-    "other version",
-]
 
 POLL_S = 0.05
 """How often the clock and the cancel event are looked at."""
@@ -60,7 +41,7 @@ FULL_BYTES = 2**20
 class ToolFailure(ToolError):
     """A tool's run failed. ``str`` is one line; ``cause`` names the kind, ``tail`` is the end of the log."""
 
-    def __init__(self, message: str, cause: str, log: Path | None = None, tail: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, cause: Cause, log: Path | None = None, tail: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.cause = cause
         self.log = log
@@ -139,22 +120,10 @@ def run_tool(job: Job, parse: Callable[[], T]) -> RunResult[T]:
     before = {path: _stamp(path) for path in job.expect}
     kills = kernel_kills()
     started = time.monotonic()
-    process = _start(job)
-    tree = ProcessTree(process.pid)
     watch = _Watch()
-    guard = None
-    try:
-        guard = start_guard(process.pid, job.limits.grace_s)
-        _wait(job, process, tree, started, watch)
-    except BaseException:
-        tree.end(process, min(job.limits.grace_s, INTERRUPT_GRACE_S))
-        raise
-    finally:
-        # If a second Ctrl-C broke off the ending, the guard finishes it: its input closes with this program.
-        if process.returncode is not None:
-            stop_guard(guard)
+    status = _supervise(job, watch)
     seconds = time.monotonic() - started
-    _check(job, process.returncode, watch, seconds, before, kills)
+    _check(job, status, watch, seconds, before, kills)
     try:
         value = parse()
     except ToolFailure:
@@ -169,10 +138,35 @@ def run_tool(job: Job, parse: Callable[[], T]) -> RunResult[T]:
     return RunResult(value, seconds, watch.peak, job.log)
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def _supervise(job: Job, watch: _Watch) -> int:
+    """Start the tool, wait for its end or bring it about, and return its exit status. Nothing of it is left then."""
+    mark = secrets.token_hex(16)
+    guard = Guard(job.limits.grace_s, mark)
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        process = _start(job, mark)
+        guard.watch(process.pid)
+        tree = ProcessTree(process.pid, mark)
+        _wait(job, process, tree, watch)
+    except ToolFailure:  # it did not start
+        raise
+    except BaseException:
+        if process is None:
+            end_marked(mark)  # interrupted between its start and its being known
+        else:
+            ProcessTree(process.pid, mark).end(process, min(job.limits.grace_s, INTERRUPT_GRACE_S))
+        raise
+    finally:
+        # If a second Ctrl-C broke off the ending, the guard finishes it: its input closes with this program.
+        if process is None or process.returncode is not None:
+            guard.stop()
+    return process.returncode
+
+
+def _start(job: Job, mark: str) -> subprocess.Popen[bytes]:
     """Start the tool in a session of its own, its output going to the log."""
     program = job.argv[0]
-    env = dict(os.environ if job.env is None else job.env)
+    env = {**(os.environ if job.env is None else job.env), MARKER: mark}
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("wb") as log:
@@ -197,9 +191,10 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
         raise ToolFailure(f"{job.name}: {program} not found; is the tool set up?", "not found") from error
 
 
-def _wait(job: Job, process: subprocess.Popen[bytes], tree: ProcessTree, started: float, watch: _Watch) -> None:
+def _wait(job: Job, process: subprocess.Popen[bytes], tree: ProcessTree, watch: _Watch) -> None:
     """Wait for the end, or bring it about at a limit. Nothing of the tree is left afterwards."""
     limits = job.limits
+    started = time.monotonic()
     looked = 0.0
     used = 0
     while True:
@@ -239,7 +234,7 @@ def _check(
     took = f"after {seconds:.0f} s"
     peak = f" with {watch.peak / 2**30:.1f} GiB" if watch.peak else ""
 
-    def failure(text: str, cause: str) -> ToolFailure:
+    def failure(text: str, cause: Cause) -> ToolFailure:
         kind = Cancelled if cause == "cancelled" else ToolFailure
         return kind(f"{job.name}: {text}; log: {job.log}", cause, job.log, log.tail)
 
@@ -251,17 +246,19 @@ def _check(
         limit = (job.limits.memory_bytes or 0) / 2**30
         raise failure(f"stopped{peak}: over its memory limit of {limit:.1f} GiB {took}", "out of memory")
     number = -status if status < 0 else status - 128 if status > 128 else 0
-    if number == signal.SIGKILL and _kernel_killed(kills):
-        raise failure(f"killed by the kernel{peak}: the machine ran out of memory {took}", "out of memory")
     missing = [path for path in job.expect if _stamp(path) in (None, before[path])]
     if status == 0 and not missing:
         return
-    if log.symptom is not None:
+    if _kernel_killed(kills):
+        what = "it" if number == signal.SIGKILL else "a process"
+        raise failure(f"the kernel killed {what}{peak}: the machine ran out of memory {took}", "out of memory")
+    by_signal = number in set(signal.Signals)
+    if log.symptom is not None and not (by_signal and log.symptom.cause == "killed"):
         raise failure(f"{log.symptom.cause}: {log.message}; {log.symptom.hint}", log.symptom.cause)
     if _free_bytes(job.cwd) < FULL_BYTES:
         raise failure(f"disk full: no space left at {job.cwd}", "disk full")
     said = f": {log.message}" if log.message else ""
-    if number in set(signal.Signals):
+    if by_signal:
         name = f"signal {number} ({signal.Signals(number).name})"
         hint = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
         raise failure(f"killed by {name}{hint} {took}{peak}{said}", "killed")

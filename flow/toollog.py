@@ -12,12 +12,37 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Cause = Literal[
+    "not found",
+    "not executable",
+    "exit status",
+    "killed",
+    "out of memory",
+    "timeout",
+    "cancelled",
+    "no output",
+    "unparsable",
+    "licence missing",
+    "part not installed",
+    "board files missing",
+    "export bug of 2022",
+    "disk full",
+    "crash",
+    "co-simulation differs",
+    "other version",
+]
+"""Why a run failed: each has a message of its own."""
 
 TAIL_LINES = 20
 """Lines of a log that an error carries."""
 
 SCAN_BYTES = 8 * 2**20
 """How much of a log's end is searched; a tool that fails says so at the end."""
+
+MAX_LINE = 2000
+"""How much of a line is looked at: a tool that prints its weights in one line must not take minutes to search."""
 
 MAX_MESSAGE = 240
 """Longest piece of a log line that goes into a one-line error."""
@@ -27,12 +52,12 @@ MAX_MESSAGE = 240
 class Symptom:
     """A cause that a line of the log shows: its name, the pattern of the line, and what to do."""
 
-    cause: str
+    cause: Cause
     pattern: re.Pattern[str]
     hint: str
 
 
-def _symptom(cause: str, pattern: str, hint: str) -> Symptom:
+def _symptom(cause: Cause, pattern: str, hint: str) -> Symptom:
     return Symptom(cause, re.compile(pattern), hint)
 
 
@@ -46,12 +71,12 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     _symptom(
         "part not installed",
-        r"ERROR: \[(HLS 200-1023|HLS 200-70|Coretcl 2-106|Common 17-69)\].*[Pp]art\b",
+        r"ERROR: \[(HLS 200-1023|Coretcl 2-106)\]",
         "install the device family with the tool's installer, and check the licence and the part's name",
     ),
     _symptom(
         "licence missing",
-        r"(ERROR|@E|CRITICAL WARNING).*\b(?i:licen[cs]e)|(?i:.*license check-?out failed)",
+        r"(ERROR|@E)\b.*\b(?i:licen[cs]e)|(?i:.*license check-?out failed)",
         "set XILINXD_LICENSE_FILE to a licence for this tool and device",
     ),
     _symptom(
@@ -79,6 +104,12 @@ SYMPTOMS: tuple[Symptom, ...] = (
         r"(?i).*(abnormal program termination \(\d+\)|segmentation fault|unexpected error has occurred \(11\))",
         "run it again; if it crashes again, use another release of the tool",
     ),
+    # What a shell says of a program that got SIGKILL: "loader: line 312:  4711 Killed   ..." (hls4ml#1030).
+    _symptom(
+        "killed",
+        r"(.*: line \d+: +\d+ )?Killed\b",
+        "the kernel does that when memory runs out: give it more (fewer jobs at once), or make the design smaller",
+    ),
 )
 
 
@@ -105,6 +136,7 @@ def read_log(path: Path) -> LogReport:
 
 def examine(lines: Sequence[str]) -> LogReport:
     """What these lines of a log say."""
+    lines = [line[:MAX_LINE] for line in lines]
     tail = tuple(deque((line.rstrip() for line in lines if line.strip()), TAIL_LINES))
     for symptom in SYMPTOMS:
         for line in reversed(lines):

@@ -57,6 +57,11 @@ def test_an_unknown_name_offers_the_nearest_or_all(name: str, offer: str) -> Non
     assert error.exit_code == 2
 
 
+def test_the_dashes_of_options_are_no_likeness() -> None:
+    assert nearest("--bord", ["--board", "--seed", "--runs"], prefix="--") == "did you mean --board?"
+    assert nearest("--qqq", ["--seed", "--board"], prefix="--") == "known: --board, --seed"
+
+
 def test_where_nothing_is_known_there_is_nothing_to_offer() -> None:
     assert str(unknown_name("run", "x", [])) == "unknown run 'x': there are none"
 

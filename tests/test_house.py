@@ -37,9 +37,7 @@ def run(argv: list[str], **settings: Any) -> subprocess.CompletedProcess[str]:
 
 def outside_make() -> dict[str, str]:
     """The environment without what an outer `make test` hands to an inner make."""
-    return {
-        k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-    }
+    return {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}}
 
 
 def tracked_files() -> list[Path]:
@@ -253,11 +251,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_ships_every_data_file(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     shipped = {path.relative_to(REPOSITORY).as_posix() for path in tracked_files()}
-    data = {
-        f"flow/_data/{name}"
-        for name in shipped
-        if name.startswith(("boards/", "templates/", "vivado_scripts/"))
-    }
+    data = {f"flow/_data/{name}" for name in shipped if name.startswith(("boards/", "templates/", "vivado_scripts/"))}
     package = {name for name in shipped if name.startswith("flow/")}
     assert {name.split("/")[2] for name in data} == {"boards", "templates", "vivado_scripts"}
     assert any(name.startswith("flow/space/presets/") for name in package)
@@ -265,9 +259,7 @@ def test_the_wheel_ships_every_data_file(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_works_outside_the_clone_with_the_base_packages_only(
-    wheel: Path, tmp_path: Path
-) -> None:
+def test_an_installed_wheel_works_outside_the_clone_with_the_base_packages_only(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     argv = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)]

@@ -12,13 +12,12 @@ lassign $argv top part period verilog out
 file mkdir $out
 
 create_project -in_memory -part $part
-set sources [lsort [glob -directory $verilog *.v]]
-read_verilog $sources
-# Contents of ROMs (weights), which the Verilog names relative to itself.
-set contents [lsort [glob -nocomplain -directory $verilog *.dat]]
-if {[llength $contents] > 0} {
-    read_mem $contents
+if {[llength [glob -nocomplain -directory $verilog *.v]] == 0} {
+    puts "ERROR: no Verilog in $verilog"
+    exit 1
 }
+# The whole folder: beside the Verilog it has the contents of ROMs (weights, tables) that the Verilog reads.
+add_files $verilog
 # Cores that HLS wants instantiated, such as floating point units.
 foreach core [lsort [glob -nocomplain -directory $verilog *_ip.tcl]] {
     source $core

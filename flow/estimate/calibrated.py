@@ -206,8 +206,9 @@ def predict_modules(c: Coefficients, f: Features, family: str = "ultrascale+") -
     scale = {t: float(c.scale.get(t, 1.0)) for t in (*FITTED, "dsp", "bram18")}
     cycles, interval = times(f, fitted["cycles"])
     tiles = _dsp_tiles(f.x, f.w, family)
-    return Module(np.rint(fitted["lut"] * scale["lut"]), np.rint(fitted["ff"] * scale["ff"]),
-                  np.ceil(memories(f) * scale["bram18"]), np.ceil(dsps(f, tiles) * scale["dsp"]), interval, cycles)  # fmt: skip
+    lut, ff = np.rint(fitted["lut"] * scale["lut"]), np.rint(fitted["ff"] * scale["ff"])
+    bram18, dsp = np.ceil(memories(f) * scale["bram18"]), np.ceil(dsps(f, tiles) * scale["dsp"])
+    return Module(lut, ff, bram18, dsp, interval, cycles)
 
 
 def times(f: Features, extra: Floats) -> tuple[Floats, Floats]:
@@ -234,14 +235,20 @@ def fifos(f: Features) -> Floats:
 
     hls4ml's default depth: one entry a position. The layer behind flatten reads the stream itself.
     """
-    out = np.zeros((7, len(f)))
-    if f.stream.any():
-        _fifo(out, f.stream & ~f.is_op("flatten"), f.o * f.acc, f.table.positions.astype(np.float64))
+    rows = len(f)
+    out = np.zeros((3, rows))
+    if not f.stream.any():
+        return out
     more = np.maximum(f.table.inputs - 1, 0)
-    joins = f.stream & (more > 0)
-    if joins.any():
-        _fifo(out, joins, more * f.table.in_c * f.x, f.positions)
-    return out[:3]
+    joins = np.flatnonzero(f.stream & (more > 0))
+    # Both kinds at once, the bypasses of joins behind the rows: the call costs more than its elements.
+    both = np.zeros((7, rows + joins.size))
+    where = np.concatenate([f.stream & ~f.is_op("flatten"), np.ones(joins.size, dtype=bool)])
+    width = np.concatenate([f.o * f.acc, (more * f.table.in_c * f.x)[joins]])
+    _fifo(both, where, width, np.concatenate([f.table.positions.astype(np.float64), f.positions[joins]]))
+    out[:] = both[:3, :rows]
+    out[:, joins] += both[:3, rows:]
+    return out
 
 
 def network_cycles(f: Features, interval: Floats, cycles: Floats) -> tuple[float, float]:

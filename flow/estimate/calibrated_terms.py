@@ -40,7 +40,8 @@ def regimes_of(f: Features) -> Ints:
 
 def rows_of(regime: str, f: Features) -> Bools:
     """Which rows belong to a regime: each row to exactly one."""
-    return regimes_of(f) == REGIMES.index(regime)
+    mine: Bools = regimes_of(f) == REGIMES.index(regime)
+    return mine
 
 
 CELLS = (
@@ -184,7 +185,8 @@ def _constant_cycles(f: Features) -> Terms:
 def limit(f: Features) -> Floats:
     """Multipliers that strategy Latency allows: hls4ml's ``multiplier_limit``, at least one."""
     zeros = f.n * f.o - f.nonzero
-    return np.maximum(np.ceil(f.n * f.o / f.rf) - np.floor(zeros / f.rf), 1.0)
+    allowed: Floats = np.maximum(np.ceil(f.n * f.o / f.rf) - np.floor(zeros / f.rf), 1.0)
+    return allowed
 
 
 def shared_cycles(f: Features) -> Floats:
@@ -223,18 +225,18 @@ _LOGIC = ("activation", "batchnorm", "join")
 def _plain(regime: str, target: str, f: Features) -> Terms:
     t = f.table
     stream = f.stream.astype(np.float64)
-    bits, out_bits = t.in_c * f.x, t.out_c * f.acc
+    bits, out_bits = t.in_c.astype(np.float64) * f.x, t.out_c.astype(np.float64) * f.acc
     elements = np.where(f.stream, 1.0, f.positions)
     window = np.maximum(t.kernel_h * t.kernel_w - 1, 0).astype(np.float64)
     fast = np.clip(5 / f.clock - 1, 0, 4) * ~f.ultra
-    dropped = np.maximum(f.x - f.acc, 0)
+    dropped: Floats = np.maximum(f.x - f.acc, 0.0)
     if target == "cycles":
         # Beyond one cycle a position, which is not fitted.
         # Where logic is fast (UltraScale) the tree over the elements fits into the first cycles.
         return {"1": np.ones(len(f)), "stream": stream, "fast clock": fast,
                 "elements": np.log2(t.in_c + 1.0) * ~f.ultra}  # fmt: skip
     # In parallel and at an easy clock these layers are logic only: no registers at all.
-    some = np.maximum(stream, fast > 0) if target == "ff" and regime in _LOGIC else np.ones(len(f))
+    some = np.maximum(stream, (fast > 0).astype(np.float64)) if target == "ff" and regime in _LOGIC else np.ones(len(f))
     elements = elements * some
     out: Terms = {
         "1": some,
@@ -316,9 +318,9 @@ def ram_blocks(width: Floats, depth: Floats) -> Floats:
 
 PRIORS: dict[tuple[str, str], Prior] = {
     ("folded", "lut"): {
-        "1": 100, "inputs": 2.0, "inputs below": 18, "inputs, conv": 0.1, "inputs below, conv": 4, "accumulators": 1.5, "addressing": 4500, "two outputs": 2.5,
-        "tree": 1.0, "lut products": 0.97, "stream": 0.3, "outputs 32": 11, "outputs 64": 18.5, "outputs 128": 43,
-        "outputs 256": 86, "conv": 900, "rows": 1.0, "window": 0.1,
+        "1": 100, "inputs": 2.0, "inputs below": 18, "inputs, conv": 0.1, "inputs below, conv": 4, "accumulators": 1.5,
+        "addressing": 4500, "two outputs": 2.5, "tree": 1.0, "lut products": 0.97, "stream": 0.3, "outputs 32": 11,
+        "outputs 64": 18.5, "outputs 128": 43, "outputs 256": 86, "conv": 900, "rows": 1.0, "window": 0.1,
     },
     ("folded", "ff"): {
         "1": 40, "accumulators": 1.0, "counters": 4, "weights": 1.0, "products": 1.0, "narrow weights": 1.0,
@@ -334,15 +336,16 @@ PRIORS: dict[tuple[str, str], Prior] = {
         "waiting": 0.73,
         "conv": 200, "window": 1.0,
     },
-    ("constant", "cycles"): {"1": 0.01, "tree": 1.0, "hard": 0.4, "hard, fast clock": 3.0, "unhurried": 1.0, "stream": 0.5},
+    ("constant", "cycles"): {"1": 0.01, "tree": 1.0, "hard": 0.4, "hard, fast clock": 3.0, "unhurried": 1.0,
+                             "stream": 0.5},
     ("activation", "lut"): {"1": 5, "stream": 80, "in": 1.75, "out": 0.1, "dropped bits": 2.2, "stream bits": 1.0},
     ("activation", "ff"): {"1": 5, "stream": 20, "in": 0.02, "out": 0.05, "dropped bits": 0.1, "stream bits": 1.0,
                            "fast clock": 4.0},
     ("activation", "cycles"): {"1": 0.02, "stream": 3, "fast clock": 2.0, "elements": 0.01},
     ("softmax", "lut"): {"1": 20, "stream": 500, "in": 8, "out": 0.5, "dropped bits": 1, "stream bits": 1,
                          "lut products": 22},
-    ("softmax", "ff"): {"1": 20, "stream": 500, "in": 2.5, "7-series": 10, "out": 0.5, "dropped bits": 1, "stream bits": 1,
-                        "lut products": 0.1, "fast clock": 4.0},
+    ("softmax", "ff"): {"1": 20, "stream": 500, "in": 2.5, "7-series": 10, "out": 0.5, "dropped bits": 1,
+                        "stream bits": 1, "lut products": 0.1, "fast clock": 4.0},
     ("softmax", "cycles"): {"1": 4, "stream": 10, "fast clock": 6, "elements": 2.5},
     ("table", "lut"): {"1": 5, "stream": 50, "in": 7.5, "out": 0.5, "dropped bits": 1, "stream bits": 1},
     ("table", "ff"): {"1": 3, "stream": 30, "in": 0.1, "out": 0.1, "dropped bits": 1, "stream bits": 0.1,

@@ -135,12 +135,13 @@ def solve(phi: Floats, y: Floats, weights: Floats, prior: Floats, offset: float,
 
 def project_weights(projects: Sequence[str]) -> Floats:
     """Weight of each row: a project of n rows weighs sqrt(n). One-layer runs are one project."""
-    names = [_family(p) for p in projects]
+    names = [family_of(p) for p in projects]
     counts = {name: names.count(name) for name in set(names)}
     return np.array([1 / math.sqrt(counts[name]) for name in names])
 
 
-def _family(project: str) -> str:
+def family_of(project: str) -> str:
+    """The project, all one-layer runs being one."""
     return "one-layer dense" if project.startswith("dense ") else project
 
 
@@ -185,13 +186,13 @@ def fit_bands(rows: Rows) -> dict[str, dict[str, tuple[float, float]]]:
 def bands(rows: Rows, module: Module, leave_out: str | None = None) -> dict[str, dict[str, tuple[float, float]]]:
     """Quantiles of the log ratios by cell and target, of all projects but ``leave_out``.
 
-    Within a cell each project weighs the same, so that an interval holds for a project unlike the others. A cell of fewer than three projects is filled up with all rows,
-    which then weigh what is missing of three.
+    Within a cell each project weighs the same, so that an interval holds for a project unlike the others. A cell of
+    fewer than three projects is filled up with all rows, which then weigh what is missing of three.
     """
     f = rows.features()
     cells = cells_of(f)
-    keep = np.array([_family(p) != leave_out for p in rows.project])
-    families = np.array([_family(p) for p in rows.project])
+    keep = np.array([family_of(p) != leave_out for p in rows.project])
+    families = np.array([family_of(p) for p in rows.project])
     result: dict[str, dict[str, tuple[float, float]]] = {}
     for number, cell in enumerate(CELLS):
         result[cell] = {}
@@ -212,12 +213,13 @@ def _shares(families: NDArray[np.str_], rows: Bools) -> Floats:
     for name in set(families[rows]):
         mine = rows & (families == name)
         weights[mine] = 1 / mine.sum()
-    return weights / max(weights.sum(), 1e-12)
+    return weights / max(float(weights.sum()), 1e-12)
 
 
 def log_ratio(reported: Floats, predicted: Floats, target: str) -> Floats:
     """log of reported to predicted, both with the target's offset added."""
-    return np.log((reported + OFFSET[target]) / (predicted + OFFSET[target]))
+    ratio: Floats = np.log((reported + OFFSET[target]) / (predicted + OFFSET[target]))
+    return ratio
 
 
 def weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
@@ -280,7 +282,7 @@ def adapt(base: Coefficients, rows: Rows, designs: Sequence[Design] = ()) -> Coe
 
 def describe(rows: Rows) -> dict[str, Any]:
     """Counts of what was fitted to, for the model card."""
-    families = [_family(p) for p in rows.project]
+    families = [family_of(p) for p in rows.project]
     serial = np.broadcast_to(rows.details.serial, (len(rows),))
     counts: Mapping[str, int] = {name: families.count(name) for name in sorted(set(families))}
     versions = {v: rows.version.count(v) for v in sorted(set(rows.version))}

@@ -238,10 +238,9 @@ def _project_layer(record: Mapping[str, str], where: str, usual: int) -> _Row | 
     if not math.isnan(zeros) and math.isnan(nonzeros):
         nonzeros = fan_in * columns["out_c"] - zeros
     dsp = number(record, "DSP")
-    if is_weight and not latency and rf > 1 and dsp > 0 and w >= 10 and x >= 10 and max(w, x) <= 18:
-        # Exact in every sound row: where it isn't, parameters.h was changed after the report was made.
-        if not 0.9 < dsp / math.ceil(fan_in * columns["out_c"] / rf) < 1.1 and not serial:
-            return None
+    whole = is_weight and not latency and rf > 1 and dsp > 0 and min(w, x) >= 10 and max(w, x) <= 18 and not serial
+    if whole and not 0.9 < dsp / math.ceil(fan_in * columns["out_c"] / rf) < 1.1:
+        return None  # exact in every sound row: here parameters.h was changed after the report was made
     details = {
         "clock_ns": number(record, "clk_target"),
         "density": nonzeros / (zeros + nonzeros) if zeros + nonzeros > 0 and zeros > 0 else math.nan,
@@ -301,13 +300,13 @@ def _shape(record: Mapping[str, str], kind: str, module: str) -> tuple[dict[str,
         return flat | shape | {"op": CODE["padding"], "out_h": shape["in_h"] + 2, "out_w": shape["in_w"] + 2}, 0
     if kind not in ("activ_config", "batchnorm_config"):
         return None, 0
-    op = "batchnorm" if kind == "batchnorm_config" else "activation"
+    name = "batchnorm" if kind == "batchnorm_config" else "activation"
     if module.startswith("softmax"):
-        op = "softmax"
+        name = "softmax"
     elif module.startswith("linear"):
-        op = "linear"
+        name = "linear"
     elif module.startswith(("sigmoid", "tanh", "elu", "selu")):
-        op = "table_activation"
+        name = "table_activation"
     elements = get["n_in"]
     packed = re.search(r"ap_u?fixed_(\d+)(?:_|$|\|)", record["types_in_name"])
     channels = elements
@@ -316,7 +315,7 @@ def _shape(record: Mapping[str, str], kind: str, module: str) -> tuple[dict[str,
         channels = int(packed[1]) if "_5_" not in record["types_in_name"].split("|")[0] else int(last)
     channels = max(min(channels, elements), 1)
     positions = max(elements // channels, 1)
-    return flat | {"op": CODE[op], "in_c": channels, "out_c": channels, "in_w": positions, "out_w": positions}, 0
+    return flat | {"op": CODE[name], "in_c": channels, "out_c": channels, "in_w": positions, "out_w": positions}, 0
 
 
 @dataclass(frozen=True)

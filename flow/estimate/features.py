@@ -39,9 +39,9 @@ class Details:
     """What may be known beyond the table, one value a row or one for all.
 
     ``density`` is the share of weights that are not zero, ``hard`` the share of those whose product takes a
-    multiplier (see ``HARD_DIGITS``) and ``digits`` the mean number of canonical signed digits of the others; NaN where unknown:
-    then they follow from the width and Glorot's spread. ``trained`` says which spread. ``use_dsp`` is False where
-    DSPs are ruled out. ``serial`` marks forks of hls4ml that pass one channel a cycle; not hls4ml itself.
+    multiplier (see ``HARD_DIGITS``) and ``digits`` the mean number of canonical signed digits of the others; NaN where
+    unknown: then they follow from the width and Glorot's spread. ``trained`` says which spread. ``use_dsp`` is False
+    where DSPs are ruled out. ``serial`` marks forks of hls4ml that pass one channel a cycle; not hls4ml itself.
     ``integer``: integer bits of the weights, the sign included.
     """
 
@@ -102,7 +102,7 @@ class Features:
 
     def is_op(self, *names: str) -> Bools:
         """Rows of these operations."""
-        mask = self.table.op == CODE[names[0]]
+        mask: Bools = self.table.op == CODE[names[0]]
         for name in names[1:]:
             mask = mask | (self.table.op == CODE[name])
         return mask
@@ -147,7 +147,8 @@ def features_of(
     return Features(
         table, rf, np.broadcast_to(stream, (rows,)), latencies, wide_chip, clock, n, o, x, w, acc, mults,
         weight & ~latencies & (rf > 1), wide, np.broadcast_to(details.use_dsp, (rows,)).astype(np.float64), nonzero,
-        nonzero * hard, digits, stages, registers, conv, table.op == CODE["depthwise"], np.maximum(ph * pw, 1.0), ph, pw,
+        nonzero * hard, digits, stages, registers, conv, table.op == CODE["depthwise"], np.maximum(ph * pw, 1.0),
+        ph, pw,
         np.broadcast_to(details.serial, (rows,)),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from flow.errors import InputError, ToolError
 from flow.fileio import data_dir, read_json, write_atomic, write_json
-from flow.hls.part import same_part
+from flow.hls.part import canonical_part, same_part
 from flow.hls.reports import Cosim, HlsEstimate, Timing, Utilization, read_report
 from flow.hls.tools import Tool, check_release, release
 from flow.hls.written_project import SYNTHESIS_INPUTS, TESTBENCH_INPUTS, WrittenProject, read_project
@@ -122,6 +122,13 @@ class _Run:
         self.project, self.hls, self.vivado, self.options, self.cancel = project, hls, vivado, options, cancel
         self.notes = _read_notes(project.folder / STATE)
         self.reused: list[str] = []
+        inputs = project.digest(SYNTHESIS_INPUTS)
+        self.keys = {"csynth": _key(inputs, str(hls))}
+        if options.cosim:
+            self.keys["cosim"] = _key(inputs, project.digest(TESTBENCH_INPUTS), str(hls))
+        if options.logic:
+            script = hashlib.blake2b(_script().read_bytes(), digest_size=16).hexdigest()
+            self.keys["logic"] = _key(inputs, str(hls), str(vivado), script)
 
     def result(self) -> SynthResult:
         """Do the steps that are missing."""
@@ -151,8 +158,11 @@ class _Run:
 
     def _csynth(self) -> dict[str, Any]:
         project = self.project
-        key = _key(project.digest(SYNTHESIS_INPUTS), str(self.hls))
-        if (note := self._done("csynth", key)) and project.csynth_xml.is_file() and project.verilog.is_dir():
+        key = self.keys["csynth"]
+        # What later steps start from must still be there, if one of them is to run.
+        steps = [step for step in ("cosim", "logic") if step in self.keys and not self._is_done(step)]
+        usable = not steps or (project.csynth_xml.is_file() and project.verilog.is_dir())
+        if usable and (note := self._done("csynth")):
             return note
         # A project from scratch: what another release or an older design left must not leak into this one.
         self.notes = {}
@@ -167,8 +177,7 @@ class _Run:
 
     def _cosim(self) -> dict[str, Any]:
         project = self.project
-        key = _key(project.digest((*SYNTHESIS_INPUTS, *TESTBENCH_INPUTS)), str(self.hls))
-        if note := self._done("cosim", key):
+        if note := self._done("cosim"):
             return note
 
         def parse() -> Cosim:
@@ -186,7 +195,7 @@ class _Run:
         run = run_tool(self._hls_job("cosim", {"csim", "cosim", "validation"}, project.cosim_rpt), parse)
         return self._note(
             "cosim",
-            key,
+            self.keys["cosim"],
             run.seconds,
             run.peak_memory_bytes,
             latency_cycles=run.value.latency[1],
@@ -196,10 +205,7 @@ class _Run:
     def _logic(self, measured: Measurement) -> dict[str, Any]:
         project, vivado = self.project, self.vivado
         assert vivado is not None
-        script = data_dir("vivado_scripts") / "ooc_synth.tcl"
-        content = hashlib.blake2b(script.read_bytes(), digest_size=16).hexdigest()
-        key = _key(project.digest(SYNTHESIS_INPUTS), str(self.hls), str(vivado), content)
-        if note := self._done("logic", key):
+        if note := self._done("logic"):
             return note
         out = project.folder / "logic_synthesis"
         used, slacks = out / "utilization.rpt", out / "timing.rpt"
@@ -207,12 +213,13 @@ class _Run:
         def parse() -> tuple[Measurement, float | None]:
             return _logic_measurement(project, vivado, used, slacks, measured)
 
-        arguments = [project.top, project.part, f"{project.clock_ns:g}", str(project.verilog), str(out)]
-        argv = vivado.script_argv(str(script), arguments)
+        part = canonical_part(project.part)  # HLS takes a dash in 7-series names, Vivado does not
+        arguments = [project.top, part, f"{project.clock_ns:g}", str(project.verilog), str(out)]
+        argv = vivado.script_argv(str(_script()), arguments)
         run = run_tool(self._job(f"{vivado} logic synthesis", "logic", argv, (used, slacks)), parse)
         return self._note(
             "logic",
-            key,
+            self.keys["logic"],
             run.seconds,
             run.peak_memory_bytes,
             measurement=run.value[0].to_dict(),
@@ -235,13 +242,16 @@ class _Run:
         log = self.project.folder / "logs" / f"{step}.log"
         return Job(name, argv, self.project.folder, log, expect, self.options.limits, self.cancel)
 
-    def _done(self, step: str, key: str) -> dict[str, Any] | None:
-        """The note of a step that was done with the same content and tools."""
-        note = self.notes.get(step)
-        if note is None or note.get("key") != key:
+    def _is_done(self, step: str) -> bool:
+        """Whether a step was done with the same content and tools."""
+        return self.notes.get(step, {}).get("key") == self.keys[step]
+
+    def _done(self, step: str) -> dict[str, Any] | None:
+        """The note of a step that need not be done again."""
+        if not self._is_done(step):
             return None
         self.reused.append(step)
-        return note
+        return self.notes[step]
 
     def _note(self, step: str, key: str, seconds: float, peak: int | None, **values: Any) -> dict[str, Any]:
         """Note that a step is done."""
@@ -294,6 +304,11 @@ def _logic_measurement(
     )
     notes = filter(None, (measurement.note, note))
     return replace(measurement, note="; ".join(notes)), timing.wns_ns
+
+
+def _script() -> Path:
+    """Our script for logic synthesis."""
+    return data_dir("vivado_scripts") / "ooc_synth.tcl"
 
 
 def _key(*parts: str) -> str:

@@ -150,7 +150,7 @@ class Finder:
             if version is None:
                 raise ToolError(f"cannot tell the version of {program}: {problem}")
         release(version)
-        return Tool(kind, program, version)
+        return Tool(kind, program.absolute(), version)
 
     def find_hls(self, backend: Backend) -> Tool:
         """The HLS tool that builds projects of an hls4ml ``backend``, in a release that is supported."""
@@ -176,7 +176,10 @@ class Finder:
         return None
 
     def _explicit(self, kinds: Sequence[Kind]) -> Path:
-        path = Path(self.explicit or "").expanduser()
+        explicit = self.explicit or ""
+        if os.sep not in explicit and (named := shutil.which(explicit, path=self.environment.get("PATH"))):
+            explicit = named
+        path = Path(explicit).expanduser()
         wanted = " or ".join(kinds)
         if path.is_dir():
             found = _program(str(path / "bin"), kinds) or _program(str(path), kinds)

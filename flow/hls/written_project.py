@@ -87,6 +87,7 @@ class WrittenProject:
 
 def read_project(folder: Path) -> WrittenProject:
     """The project in ``folder``. Raises InputError if it is none, or if what we need is missing or not plain."""
+    folder = folder.absolute()  # the tools run in it, so what they are given must not depend on where we are
     path = folder / "project.tcl"
     if not path.is_file():
         raise InputError(f"{folder} is no HLS project: it has no project.tcl; make one with `flow convert`")

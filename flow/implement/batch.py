@@ -33,8 +33,9 @@ class BatchSolution:
     """One entry a network: what it takes as it is built, and whether that meets the spec.
 
     ``lut`` to ``dsp`` are amounts with the top level, ``interval`` and ``latency`` cycles; NaN for networks without
-    layers. Where not feasible they describe the implementation with the least of what ``reason`` names, and ``needed``
-    is that amount (cycles for throughput and latency), ``limit`` what the spec allows of it; both NaN where feasible.
+    layers. Where not feasible they describe the implementation with the least of what ``reason`` names (if that alone
+    could be met: with the other limits met), and ``needed`` is that amount (cycles for throughput and latency),
+    ``limit`` what the spec allows of it; both NaN where feasible.
     ``violation``: by how much of the limits it misses at least, summed; 0 where feasible. ``lut_bound``: no valid
     implementation takes fewer LUTs; below ``lut`` only where the search was cut short (``flow.implement.knapsack``).
     ``reuse`` and ``latency_strategy`` have one entry a row of the table, 0 for layers without weights.
@@ -132,7 +133,9 @@ class _Batch:
             coupled = hard & ~together
             miss[coupled, _LUT] = _excess(self.amounts(option), limits)[coupled, _LUT]
             miss[together] = excess[together]
-        reason = np.where(miss.any(axis=1), np.argmax(miss, axis=1) + 2, 0)
+        # Too slow comes first: what else such a network misses depends on options that don't help it.
+        worst = np.where(miss[:, :_LATENCY].any(axis=1), np.argmax(miss[:, :_LATENCY], axis=1), np.argmax(miss, axis=1))
+        reason = np.where(miss.any(axis=1), worst + 2, 0)
         self.least_of_reason(reason, ~hard, fine, option)
         amounts = self.amounts(option)
         column = np.maximum(reason - 2, 0)
@@ -184,7 +187,8 @@ class _Batch:
 
     def costs(self, option: Ints) -> Floats:
         """The cost of each network."""
-        return cost_of(self.fixed_use) + self.network_sums(self.options.cost[None, option], self.weight_rows)[0]
+        rows: Floats = self.network_sums(self.options.cost[None, option], self.weight_rows)[0]
+        return cost_of(self.fixed_use) + rows
 
     def unroll_is_to_blame(self, slow: Bools) -> Bools:
         """Networks whose slow layers, each of them, would be fast enough if HLS unrolled more."""

@@ -8,8 +8,10 @@ layers, options reuse factors; but nothing here knows that. Three steps, all pro
 3. Dynamic programming over the rows: partial choices that cannot fit, cannot become better, or are dominated are
    dropped. What is left at the end is the optimum.
 
-Step 3 keeps at most ``KEEP`` partial choices a problem, those with the best bounds; a problem that never has more is
-solved exactly, and else ``bound`` says how far from the optimum its solution can be. What a problem's solution is
+Step 3 keeps at most ``program.KEEP`` partial choices a problem, those with the best bounds. A problem that has more is
+solved again, once for each value of its largest interval, which leaves only sums to limit. In 22,000 networks of
+all spaces under random limits that was always the optimum (an integer program and trying all choices agree); where
+anything is cut short even so, ``bound`` says how far from the optimum the solution can be. What a problem's solution is
 depends on that problem alone. Method: Kellerer, Pferschy, Pisinger, "Knapsack Problems", ch. 11 (2004).
 """
 
@@ -141,6 +143,9 @@ class _Solver:
         # An interval above what the fastest other layers leave of the time cannot be chosen.
         fastest = self.sums(np.minimum.reduceat(c.fill, self.row_start))
         self.alive = c.interval <= (c.time - fastest)[self.of_option]
+        # A problem without hope keeps its options: no choice will fit, and every bound stays finite.
+        some = np.minimum.reduceat(np.maximum.reduceat(self.alive, self.row_start), self.problem_start)
+        self.alive |= ~some[self.of_option]
         self.bound = self.sums(self.minimum(c.cost))
         self.reduced = c.cost - self.minimum(c.cost)[c.row]
         self.weight = np.zeros((self.problems, self.limit.shape[1]))

@@ -145,8 +145,8 @@ class _Builder:
         x = self.format(last)
         if self.candidate.head == "flatten":
             return self.add("flatten", "flatten", (last,), (math.prod(shape),), x)
-        count = shape[0] * shape[1]
-        extra = math.ceil(math.log2(count)) if count > 1 else 0
+        # Averages are taken over the image padded with zeros to powers of two: exact, and a shift in hardware.
+        extra = sum((size - 1).bit_length() for size in shape[:2])
         output = FixedFormat(x.width + extra, x.integer, x.signed)
         return self.add("gap", "global_avgpool", (last,), (shape[2],), output, kernel=shape[:2])
 

@@ -66,7 +66,13 @@ class Codes:
 
     def reals(self) -> NDArray[np.float64]:
         """The values the codes stand for; exact, as codes have at most 53 significant bits."""
-        return self.values * 2.0**-self.format.fraction
+        return np.ldexp(self.values.astype(np.float64), -self.format.fraction)
+
+
+def check_name(name: str) -> None:
+    """Raises InputError unless ``name`` is an identifier: names of layers reach C++, Tcl and file names."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
+        raise InputError(f"layer name {name!r} is not made of letters, digits and underscores only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +113,7 @@ class QuantizedLayer:
     table: Codes | None = None
 
     def __post_init__(self) -> None:
-        # Names reach C++, Tcl and file names.
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", self.name):
-            raise InputError(f"layer name {self.name!r} is not made of letters, digits and underscores only")
+        check_name(self.name)
 
     @property
     def fan_in(self) -> int:
@@ -156,6 +160,7 @@ class QuantizedNetwork:
     inexact: tuple[Inexact, ...] = ()
 
     def __post_init__(self) -> None:
+        check_name(self.input_name)
         if not self.layers:
             raise InputError("a network needs at least one layer")
         for index, layer in enumerate(self.layers):

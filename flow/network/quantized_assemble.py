@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from flow.errors import InputError
 from flow.network.fixed import FixedFormat, smallest_format
 from flow.network.network import widest
 from flow.network.quantized import (
+    MERGE_OPS,
     WEIGHT_OPS,
     Codes,
     Inexact,
@@ -33,6 +34,8 @@ FLOAT_BITS = 24
 """Significant bits of float32, in which QKeras computes."""
 MAX_TABLE = 1 << 14
 """Most entries of a lookup table: 14 address bits are 16 RAMB18 of 16-bit entries."""
+_ROUNDERS = ("quantize", "relu", "clip", "hard_tanh", "hard_sigmoid", "sign")
+"""Operations whose steps lie on multiples of half a unit of their result, or coarser: a mean need not be exact."""
 _TABLE_SEARCH = 1 << 20
 _CONSTANT_BEYOND = 32.0
 """Inputs beyond which tanh and the sigmoid are constant in float32."""
@@ -129,8 +132,7 @@ class _Assembler:
         if build is None:
             build = self._weights if step.op in (*WEIGHT_OPS, "scale") else self._quantizer
         layer, low, high = build(step, x)
-        if layer.output.width > MAX_BITS:
-            raise InputError(f"its result needs {layer.output.width} bits, at most {MAX_BITS} are supported")
+        layer = self._wide_enough(step, layer)
         if step.noise:
             self.inexact.append(Inexact(step.name, step.noise, 2.0**-23 * max(-low, high) * layer.output.step))
         self.index[step.name] = len(self.layers)
@@ -149,6 +151,17 @@ class _Assembler:
             low=step.low if low is None else low, high=step.high if high is None else high, shift=step.shift,
             table=table,
         )  # fmt: skip
+
+    def _wide_enough(self, step: Step, layer: QuantizedLayer) -> QuantizedLayer:
+        """HLS' ap_fixed aborts in simulation when it rounds more bits away than a value has (``ap_fixed_base.h``)."""
+        behind = [s.format.fraction for s in self.consumers.get(step.name, []) if s.format is not None]
+        width = max((layer.output.fraction - f for f in behind), default=0)
+        if width <= layer.output.width:
+            return layer
+        if layer.op not in (*WEIGHT_OPS, *MERGE_OPS, "scale", "avgpool"):
+            return layer  # its format is given: the quantizer behind it complains
+        output = FixedFormat(width, width - layer.output.fraction, layer.output.signed)
+        return replace(layer, output=output)
 
     def floats(self, step: Step, units: int, terms: int, step_value: float) -> None:
         """Record that float32 can't hold partial sums of ``units`` units in the last place exactly."""
@@ -177,9 +190,7 @@ class _Assembler:
             lows, highs, reach, used = (v << (fraction - product) for v in (lows, highs, reach, used))
             lows, highs, reach, used = lows + offsets, highs + offsets, reach + abs(offsets), used | abs(offsets)
         low, high = min(int(lows.min()), 0), max(int(highs.max()), 0)
-        output = smallest_format(low, high, fraction)
-        if output.width > MAX_BITS:
-            raise InputError(f"its accumulator needs {output.width} bits, at most {MAX_BITS} are supported")
+        output = _holding(low, high, fraction, "accumulator")
         # In units of the last place that the constants of an output really use.
         units = max(int(r) // (int(u) & -int(u) or 1) for r, u in zip(reach, used, strict=True))
         self.floats(step, units, matrix.shape[0], 2.0**-fraction)
@@ -196,9 +207,11 @@ class _Assembler:
 
     def _quantizer(self, step: Step, x: list[_Value]) -> tuple[QuantizedLayer, int, int]:
         (value,) = x
+        if step.format is not None and value.format.fraction - step.format.fraction > value.format.width:
+            raise InputError(f"it rounds all values of format {value.format} to 0")
         if step.format is None:  # a plain ReLU
             assert step.op == "relu"
-            output = smallest_format(0, max(value.high, 0), value.format.fraction)
+            output = _holding(0, max(value.high, 0), value.format.fraction, "result")
             return self.layer(step, x, output), 0, max(value.high, 0)
         output = step.format
         finest = max(output.fraction, value.format.fraction + (step.shift or 0))
@@ -283,16 +296,15 @@ class _Assembler:
             fraction = max(fraction, *(f.fraction + 1 for f in behind))
         moved = fraction + extra - value.format.fraction
         low, high = value.low << moved, value.high << moved
-        output = smallest_format(min(low, 0), max(high, 0), fraction + extra)
-        accumulator = smallest_format(min(low, 0) * count, max(high, 0) * count, fraction + extra)
-        if accumulator.width > MAX_BITS:
-            raise InputError(f"its sum needs {accumulator.width} bits, at most {MAX_BITS} are supported")
+        output = _holding(min(low, 0), max(high, 0), fraction + extra, "result")
+        accumulator = _holding(min(low, 0) * count, max(high, 0) * count, fraction + extra, "sum")
         if exact or behind:
             self.floats(step, (value.largest * count) << (0 if exact else moved), count, value.format.step / count)
         else:
             reason = f"a mean of {count} values has no exact fixed-point value, and no quantizer behind it"
             self.inexact.append(Inexact(step.name, reason, output.step))
-        return self.layer(step, x, output, accumulator=accumulator), min(low, 0), max(high, 0)
+        layer = self.layer(step, x, output, accumulator=accumulator)
+        return layer if exact else replace(layer, rounding="toward_zero"), min(low, 0), max(high, 0)
 
     def _formats_behind(self, name: str) -> list[FixedFormat]:
         """The formats of the quantizers that read a result, or none if something else reads it, too."""
@@ -303,7 +315,7 @@ class _Assembler:
                 if not deeper:
                     return []
                 found += deeper
-            elif step.op in ("quantize", "relu", "clip") and step.format is not None and step.shift is None:
+            elif step.op in _ROUNDERS and step.format is not None:
                 found.append(step.format)
             else:
                 return []
@@ -314,7 +326,7 @@ class _Assembler:
     def _merge(
         self, step: Step, x: list[_Value], low: int, high: int, fraction: int
     ) -> tuple[QuantizedLayer, int, int]:
-        output = smallest_format(min(low, 0), max(high, 0), fraction)
+        output = _holding(min(low, 0), max(high, 0), fraction, "result")
         self.floats(step, max(-low, high), 1, output.step)
         return self.layer(step, x, output), low, high
 
@@ -361,3 +373,11 @@ class _Assembler:
 
     def _pad(self, step: Step, x: list[_Value]) -> tuple[QuantizedLayer, int, int]:
         return self.layer(step, x, x[0].format), min(x[0].low, 0), max(x[0].high, 0)
+
+
+def _holding(low: int, high: int, fraction: int, what: str) -> FixedFormat:
+    """The narrowest format for codes from ``low`` <= 0 to ``high`` >= 0. Raises InputError beyond the limit."""
+    width = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
+    if width > MAX_BITS:
+        raise InputError(f"its {what} needs {width} bits, at most {MAX_BITS} are supported")
+    return smallest_format(low, high, fraction)

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +29,7 @@ from flow.network.quantized import (
     QuantizedNetwork,
     Rounding,
     Saturation,
+    check_name,
 )
 
 SCHEMA = 1
@@ -113,7 +115,7 @@ def load(path: Path) -> QuantizedNetwork:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, str(path))
-    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: not a quantized network: {error}") from error
 
 
@@ -152,6 +154,7 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def _layer(raw: Any, where: str, archive: zipfile.ZipFile) -> QuantizedLayer:
     item = _Record(raw, where)
     name = item.take("name", str)
+    check_name(name)
     accumulator = item.take("accumulator", (str, type(None)))
     return QuantizedLayer(
         name=name,

@@ -124,6 +124,11 @@ def _check_window(layer: Any) -> None:
         raise InputError("only data_format='channels_last' is supported")
     if any(d != 1 for d in _tuple(getattr(layer, "dilation_rate", 1))):
         raise InputError(f"dilation {layer.dilation_rate} is not supported")
+    if getattr(layer, "depth_multiplier", 1) != 1:
+        raise InputError(
+            f"depth multiplier {layer.depth_multiplier} is not supported: "
+            "hls4ml's depthwise product has one filter a channel"
+        )
     if getattr(layer, "groups", 1) != 1:
         raise InputError(f"{layer.groups} groups are not supported: hls4ml has convolutions of one group only")
 
@@ -171,12 +176,8 @@ def _conv(call: Call) -> list[Step]:
 
 
 def _flat_depthwise(codes: Codes) -> Codes:
-    *kernel, channels, multiplier = codes.values.shape
-    if multiplier != 1:
-        raise InputError(
-            f"depth multiplier {multiplier} is not supported: hls4ml's depthwise product has one filter a channel"
-        )
-    return replace(codes, values=codes.values.reshape(*kernel, channels))
+    """Without the last dimension, the depth multiplier of 1."""
+    return replace(codes, values=codes.values[..., 0])
 
 
 def _depthwise(call: Call) -> list[Step]:
@@ -331,7 +332,8 @@ def _merge(op: Op) -> Callable[[Call], list[Step]]:
 READERS: dict[str, Callable[[Call], list[Step]]] = {
     **dict.fromkeys(("QDense", "QDenseBatchnorm", "Dense"), _dense),
     **dict.fromkeys(("QConv1D", "QConv2D", "QConv2DBatchnorm", "Conv1D", "Conv2D"), _conv),
-    **dict.fromkeys(("QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm", "DepthwiseConv1D", "DepthwiseConv2D"), _depthwise),
+    **dict.fromkeys(("QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm", "DepthwiseConv1D", "DepthwiseConv2D"),
+                    _depthwise),
     **dict.fromkeys(("QSeparableConv1D", "QSeparableConv2D", "SeparableConv1D", "SeparableConv2D"), _separable),
     **dict.fromkeys(("QBatchNormalization", "BatchNormalization"), _batch_norm),
     **dict.fromkeys(("QActivation", "Activation"), _activation),

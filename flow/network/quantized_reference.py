@@ -30,7 +30,7 @@ def encode(values: NDArray[Any], to: FixedFormat) -> IntArray:
 
 def decode(codes: IntArray, of: FixedFormat) -> NDArray[np.float64]:
     """The values of codes; exact up to 53 significant bits."""
-    return codes * 2.0**-of.fraction
+    return np.ldexp(codes.astype(np.float64), -of.fraction)
 
 
 def forward(network: QuantizedNetwork, codes: IntArray) -> IntArray:
@@ -49,7 +49,10 @@ def trace(network: QuantizedNetwork, codes: IntArray) -> list[IntArray]:
     for layer in network:
         sources = [x.astype(np.int64) if i < 0 else results[i] for i in layer.inputs]
         formats = [network.format(i) for i in layer.inputs]
-        results.append(_FUNCTIONS[layer.op](layer, sources, formats))
+        try:
+            results.append(_FUNCTIONS[layer.op](layer, sources, formats))
+        except InputError as error:
+            raise InputError(f"{layer.name}: {error}") from error
     return results
 
 
@@ -66,10 +69,12 @@ def shift_right(values: IntArray, bits: int, rounding: Rounding) -> IntArray:
     rest = values - (quotient << bits)
     if rounding == "half_even":
         half = 1 << (bits - 1)
-        return quotient + ((rest > half) | ((rest == half) & ((quotient & 1) == 1)))
+        up: IntArray = quotient + ((rest > half) | ((rest == half) & ((quotient & 1) == 1)))
+        return up
     if rounding == "toward_zero":
         return quotient + ((rest > 0) & (quotient < 0))
-    assert not rest.any(), "an exact layer lost bits"
+    if rest.any():
+        raise InputError("its result has fewer fraction bits than its values, but it is said to be exact")
     return quotient
 
 
@@ -155,7 +160,8 @@ def _clip(layer: QuantizedLayer, x: list[IntArray], formats: list[FixedFormat]) 
     negative: IntArray = np.zeros_like(positive)
     if layer.shift is not None:
         negative = _finish(layer, np.minimum(x[0], 0), fraction + layer.shift)
-    return np.clip(positive + negative, layer.low, layer.high)
+    result: IntArray = np.clip(positive + negative, layer.low, layer.high)
+    return result
 
 
 def _hard(layer: QuantizedLayer, x: list[IntArray], formats: list[FixedFormat]) -> IntArray:
@@ -225,18 +231,21 @@ def _merge(layer: QuantizedLayer, x: list[IntArray], formats: list[FixedFormat])
         return _finish(layer, x[0] * x[1], formats[0].fraction + formats[1].fraction)
     fraction = layer.output.fraction
     a, b = (v << (fraction - f.fraction) for v, f in zip(x, formats, strict=True))
+    result: IntArray
     match layer.op:
         case "add":
-            return a + b
+            result = a + b
         case "subtract":
-            return a - b
+            result = a - b
         case "average":
-            return (a + b) >> 1  # the output has the fraction bit that this needs
+            result = (a + b) >> 1  # the output has the fraction bit that this needs
         case "maximum":
-            return np.maximum(a, b)
+            result = np.maximum(a, b)
         case "minimum":
-            return np.minimum(a, b)
-    return np.concatenate([a, b], axis=-1)
+            result = np.minimum(a, b)
+        case _:
+            result = np.concatenate([a, b], axis=-1)
+    return result
 
 
 def _reshape(layer: QuantizedLayer, x: list[IntArray], formats: list[FixedFormat]) -> IntArray:

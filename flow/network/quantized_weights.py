@@ -90,11 +90,8 @@ def _steps(quantizer: Any) -> NDArray[np.float64] | None:
     kind = kind_of(quantizer)
     if kind in ("quantized_po2", "quantized_relu_po2"):
         return None
-    if kind == "quantized_linear":
-        scale = quantizer.quantization_scale
-    else:
-        scale = getattr(quantizer, "scale", None)
-    scale = np.array(ops.convert_to_numpy(1.0 if scale is None else scale), dtype=np.float64)
+    tensor = quantizer.quantization_scale if kind == "quantized_linear" else getattr(quantizer, "scale", None)
+    scale: NDArray[np.float64] = np.array(ops.convert_to_numpy(1.0 if tensor is None else tensor), dtype=np.float64)
     if kind == "quantized_bits":
         unsigned_bits = quantizer.bits - bool(quantizer.keep_negative)
         scale = scale * (2.0 ** (int(quantizer.integer) - unsigned_bits) if unsigned_bits > 0 else 1.0)

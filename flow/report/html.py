@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,17 @@ TEMPLATE = "report.html.j2"
 
 def write_report(view: RunView, path: Path) -> None:
     """Write the report of a run to ``path``, atomically. Raises ToolError if it can't be written."""
-    write_atomic(path, render_report(view))
+    write_atomic(path, render_report(view).encode("utf-8", "replace"))  # JSON may hold half a surrogate pair
 
 
 def render_report(view: RunView) -> str:
     """The page as text."""
+    rendered: str = _template().render(page(view))
+    return rendered
+
+
+@cache
+def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -34,7 +41,7 @@ def render_report(view: RunView) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(TEMPLATE).render(page(view))
+    return environment.get_template(TEMPLATE)
 
 
 def page(view: RunView) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _winner(w: Winner, m: Measurement, capacity: Resources | None, budget: Resou
     }
 
 
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Any:
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """``(dotted name, text)`` of all settings but the versions, which have their own table."""
     for name, value in data.items():
         if prefix or name != "versions":

@@ -89,7 +89,7 @@ def scatter(view: RunView) -> Plot | None:
     for e, lut in drawn:
         value = e.validation or 0.0
         kind = "front" if e.digest in winners else "full" if e.rung == "full" else "short"
-        below = value < floor
+        below = value < floor - 1e-9  # the floor is a multiple of a step, with its rounding
         low, high = _interval(e) if kind == "front" else (None, None)
         marks.append(
             Point(

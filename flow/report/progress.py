@@ -288,6 +288,7 @@ class LiveProgress:
 
     def start(self, summary: Summary) -> None:
         """See ProgressDisplay."""
+        self.stop()
         with contextlib.suppress(Exception):
             from rich.live import Live
 

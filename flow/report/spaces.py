@@ -7,11 +7,20 @@ from typing import Any
 from flow.report.text import table
 from flow.space.space import SearchSpace
 
+TITLE_WIDTH = 72
+"""Columns a title may take for the table to fit 120."""
+
 
 def spaces_table(spaces: list[SearchSpace]) -> str:
     """One line a space: name, decisions, size and title."""
-    rows = [[s.name, str(len(s.decisions)), f"{s.size:.1e}", s.file.title] for s in spaces]
+    rows = [[s.name, str(len(s.decisions)), f"{s.size:.1e}", _title(s)] for s in spaces]
     return table(["space", "decisions", "points", "what it is"], rows, right=(1, 2))
+
+
+def _title(space: SearchSpace) -> str:
+    base, _, variant = space.name.partition("+")
+    title = f"{base} with {variant.replace('-', ' and ')}" if variant else space.file.title
+    return title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
 
 
 def space_text(space: SearchSpace) -> str:

@@ -20,6 +20,9 @@ from flow.space.candidate import Candidate, LayerChoice
 WIDTH = 120
 """Columns of text that every table fits."""
 
+ID_WIDTH = 6
+"""Columns of a winner's name; those of a search are ``w1``, ``w2``, ..."""
+
 UNKNOWN = "?"
 LABELS = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
 
@@ -101,10 +104,14 @@ def accuracy(value: float | None) -> str:
 
 
 def interval(measurement: Measurement, name: str = "lut") -> str:
-    """An amount with its interval where it has one: ``1,234 [900-1,600]``."""
+    """An amount with its interval where it has one: ``1,234 [900-1,600]``, from 100,000 on in thousands."""
     low, high = getattr(measurement.low, name), getattr(measurement.high, name)
     text = amount(getattr(measurement.resources, name))
-    return text if low is None and high is None else f"{text} [{amount(low)}-{amount(high)}]"
+    return text if low is None and high is None else f"{text} [{_rounded(low)}-{_rounded(high)}]"
+
+
+def _rounded(value: float | None) -> str:
+    return amount(value) if value is None or value < 1e5 else f"{amount(value / 1000)}k"
 
 
 def duration(seconds: float | None) -> str:
@@ -172,7 +179,7 @@ def _one_table(pairs: Sequence[tuple[Winner, Measurement]], capacity: Resources 
         worst = scarcest(measurement.resources, capacity)
         rows.append(
             [
-                shorten(winner.id, 16),
+                shorten(winner.id, ID_WIDTH),
                 accuracy(winner.validation),
                 accuracy(winner.test),
                 interval(measurement),
@@ -196,12 +203,12 @@ def shorten(text: str, width: int) -> str:
 
 
 def _networks(winners: Sequence[Winner]) -> str:
-    pad = max(len(shorten(w.id, 16)) for w in winners) + 2
+    pad = max(len(shorten(w.id, ID_WIDTH)) for w in winners) + 2
     return "\n".join(
         textwrap.fill(
             architecture(w.candidate),
             WIDTH,
-            initial_indent=shorten(w.id, 16).ljust(pad),
+            initial_indent=shorten(w.id, ID_WIDTH).ljust(pad),
             subsequent_indent=" " * pad,
             break_long_words=False,
             break_on_hyphens=False,

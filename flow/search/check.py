@@ -14,11 +14,14 @@ from flow.space.batch import RULES, batch_table
 from flow.space.space import Codes, SearchSpace, Task
 from flow.spec import Spec
 
+INVALID = 1e9
+"""Violation of a code that breaks one rule: more than any valid network misses its limits by."""
+
 
 @dataclass(frozen=True, eq=False)
 class Checked:
     """What the free rungs say of each code. ``violation`` is 0 where feasible, else by what share of the limits it
-    misses them at least, summed over the limits (inf: invalid).
+    misses them at least, summed over the limits. Invalid codes are beyond all valid ones, by how many rules they break.
 
     ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget.
     """
@@ -54,7 +57,7 @@ class Checker:
         solution = solve_batch(batch.table, self.spec, self.family)
         valid = batch.broken == 0
         feasible = valid & solution.feasible
-        violation = np.where(feasible, 0.0, np.where(valid, solution.violation, np.inf))
+        violation = np.where(valid, solution.violation, INVALID * batch.faults)
         cost = solution.lut if self.minimize == "lut" else self.shares(solution)
         return Checked(feasible, violation, cost, batch.broken, solution)
 

@@ -55,7 +55,7 @@ class StudyJournal:
 
 
 def new_study(sampler: Any = None, storage: Any = None) -> optuna.Study:
-    """A study of the two objectives of a search: validation accuracy up, cost down. Raises MissingDependency without Optuna."""
+    """A study of the two objectives of a search: accuracy up, cost down. Raises MissingDependency without Optuna."""
     try:
         import optuna
     except ImportError as error:

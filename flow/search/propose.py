@@ -143,7 +143,8 @@ class Proposer:
             found, violation = self._accept(mutants)
             if found.size:
                 distance = (mutants[found] != start).sum(axis=1)
-                return mutants[found[np.argmin(distance)]]
+                nearest: Codes = mutants[found[np.argmin(distance)]]
+                return nearest
             best = int(np.argmin(violation))
             if violation[best] < base_violation:
                 base, base_violation = mutants[best], violation[best]
@@ -158,7 +159,8 @@ class Proposer:
         for codes in all_codes(self.space):
             found, _ = self._accept(codes)
             if found.size:
-                return codes[found[0]]
+                first: Codes = codes[found[0]]
+                return first
         return None
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.estimate.table import COLUMNS, OP_CODE, WEIGHT_CODE, LayerTable
+from flow.estimate.table import COLUMNS, OP_CODE, WEIGHT_CODE, WEIGHT_KINDS, LayerTable
+from flow.network.fixed import SCALE_GAIN
 from flow.network.network import OUTPUT_INTEGER_BITS
 from flow.space.space import Codes, Position, SearchSpace, Task
 
@@ -20,13 +21,20 @@ Mask = NDArray[np.bool_]
 RULES = ("", "format", "skip shape", "residual shape", "pooling", "accumulator")
 """Names of the validity rules; a candidate's code is the index of the first rule it breaks, 0 for none."""
 
+_SCALE_GAIN = np.array([SCALE_GAIN.get(kind, 0) for kind in WEIGHT_KINDS])
+"""``flow.network.fixed.SCALE_GAIN`` by the code of a kind of weights."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """``table`` numbers networks as the rows of the codes; a candidate with ``broken`` > 0 has no rows in it."""
+    """``table`` numbers networks as the rows of the codes; a candidate with ``broken`` > 0 has no rows in it.
+
+    ``faults``: how often each candidate breaks a rule, 0 if it is valid. It is what a search can climb down.
+    """
 
     table: LayerTable
     broken: Ints
+    faults: Ints
 
 
 @dataclass
@@ -77,7 +85,7 @@ class _BatchBuilder:
 
     def build(self) -> Batch:
         count = len(self.codes)
-        self.broken = np.zeros(count, dtype=np.int64)
+        self.broken, self.faults = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         shape = (1, 1, *self.task.input_shape)[-3:]
         x = self.task.input_format
         stream = _Stream(*(np.full(count, v, dtype=np.int64) for v in (*shape, x.width, x.integer, int(x.signed))))
@@ -99,10 +107,12 @@ class _BatchBuilder:
         self.weight_rows(everyone, np.full(count, OP_CODE["dense"]), stream, units, weights, full)
         columns = {name: np.concatenate([p[name] for p in self.parts]) for name in COLUMNS}
         keep = self.broken[columns["network"]] == 0
-        return Batch(LayerTable.from_columns(count, {n: v[keep] for n, v in columns.items()}), self.broken)
+        table = LayerTable.from_columns(count, {n: v[keep] for n, v in columns.items()})
+        return Batch(table, self.broken, self.faults)
 
     def refuse(self, mask: Mask, rule: str) -> None:
         self.broken[mask & (self.broken == 0)] = RULES.index(rule)
+        self.faults += mask
 
     def lookup(self, position: Position, name: str) -> Ints:
         column = position.columns[name]
@@ -120,12 +130,14 @@ class _BatchBuilder:
         widths, integers = np.array([o.width for o in options]), np.array([o.integer for o in options])
         return _Weights(kinds[chosen], widths[chosen], integers[chosen])
 
-    def formats(self, position: Position, name: str, mask: Mask) -> _Weights:
+    def formats(self, position: Position, name: str, mask: Mask | None = None) -> _Weights:
+        """The chosen formats; with ``mask``, candidates in it are refused if theirs has no bits."""
         if name in position.columns:
             column = position.columns[name]
             return self.formats_of(self.space.decisions[column].options, self.codes[:, column])
         integer, fraction = self.lookup(position, f"{name}.integer"), self.lookup(position, f"{name}.fraction")
-        self.refuse(mask & (integer + fraction < 1), "format")
+        if mask is not None:
+            self.refuse(mask & (integer + fraction < 1), "format")
         width = np.maximum(integer + fraction, 1)
         return _Weights(np.full(len(width), WEIGHT_CODE["fixed"]), width, integer)
 
@@ -149,7 +161,7 @@ class _BatchBuilder:
         ones = np.ones_like(stream.h)
         flat = stream.copy(h=ones, w=ones, c=stream.h * stream.w * stream.c)
         self.emit(image & ~self.gap, "flatten", stream, flat)
-        extra = _bit_length(stream.h * stream.w - 1)
+        extra = _bit_length(stream.h - 1) + _bit_length(stream.w - 1)
         mean = stream.copy(h=ones, w=ones, width=stream.width + extra)
         self.emit(image & self.gap, "global_avgpool", stream, mean, kernel_h=stream.h, kernel_w=stream.w)
         self.vector = self.vector | image
@@ -163,8 +175,8 @@ class _BatchBuilder:
         dense = bool(np.all(kinds == OP_CODE["dense"]))
         if dense:
             stream = self.to_vector(mask, stream)
-        weights = self.formats(position, "weight", mask)
-        activation = self.formats(position, "activation", mask)
+        weights = self.formats(position, "weight")
+        activation = self.formats(position, "activation")
         if not dense:
             stream = self.concat(position, mask, stream, ends, present)
         units = np.where(op == OP_CODE["depthwise"], stream.c, self.lookup(position, "units"))
@@ -210,7 +222,8 @@ class _BatchBuilder:
     ) -> _Stream:
         channels = np.where(op == OP_CODE["depthwise"], 1, x.c)
         fan_in = kernel[0] * kernel[1] * channels
-        exponent = np.where(weights.kind == WEIGHT_CODE["fixed"], 0, -np.round(np.log2(fan_in) / 2).astype(np.int64))
+        gained = np.minimum(np.round((_SCALE_GAIN[weights.kind] - np.log2(fan_in)) / 2), 0).astype(np.int64)
+        exponent = np.where(weights.kind == WEIGHT_CODE["fixed"], 0, gained)
         product = x.width - x.integer + weights.width - weights.integer - exponent
         bias_integer = np.maximum(out_integer, 1) + 2
         bias_fraction = np.minimum(product, 8)

@@ -6,7 +6,10 @@
 module flow_fifo #(
     parameter integer WIDTH = 8,
     parameter integer DEPTH = 16,
+    // Waived: only the synthesizer reads it, as an attribute.
+    // verilator lint_off UNUSEDPARAM
     parameter RAM_STYLE = "auto"
+    // verilator lint_on UNUSEDPARAM
 ) (
     input  wire             clk,
     input  wire             rst,

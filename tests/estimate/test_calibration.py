@@ -161,7 +161,8 @@ def test_a_design_is_the_sum_of_its_layers_and_the_top(tmp_path: Path) -> None:
     ]
     names = "fc1:dense_config;relu1:activ_config;fc2:dense_config;relu2:activ_config"
     design = {"repo": "me/mine", "commit": "1", "report": "prj/syn/report/myproject_csynth.xml", "top": "myproject",
-              "n_layers": 4, "LUT": 12000, "FF": 5000, "DSP": 128, "BRAM_18K": 40, "ii_max": 64, "lat_worst": 90}  # fmt: skip
+              "n_layers": 4, "LUT": 12000, "FF": 5000, "DSP": 128, "BRAM_18K": 40, "ii_max": 64,
+              "lat_worst": 90}  # fmt: skip
     path = write(
         tmp_path / "designs.csv", columns, [design | {"layers": names}, design | {"layers": "fc9:dense_config"}]
     )
@@ -214,7 +215,8 @@ def test_quantiles_leave_no_more_than_the_tail() -> None:
 
 
 @pytest.mark.parametrize(("part", "ultra"), [
-    ("xc7z020-clg400-1", False), ("7z020clg400-1", False), ("xc7vx690t-ffg1761-2", False), ("xcku035-fbva676-2-e", True),
+    ("xc7z020-clg400-1", False), ("7z020clg400-1", False), ("xc7vx690t-ffg1761-2", False),
+    ("xcku035-fbva676-2-e", True),
     ("xcu250-figd2104-2L-e", True), ("xczu9eg-ffvb1156-2-e", True), ("xc7a35ticpg236-1L", False),
 ])  # fmt: skip
 def test_the_part_says_the_generation(part: str, ultra: bool) -> None:
@@ -233,7 +235,12 @@ def public(shared_data: Path) -> Rows:
 @pytest.mark.slow
 def test_the_shipped_coefficients_are_what_the_public_data_gives(shared_data: Path, tmp_path: Path) -> None:
     names = ("wa_hls4ml_dense.csv", "hls4ml_layers.csv", "hls4ml_designs.csv", "hls_vs_vivado_pairs.csv")
-    assert calibrate([shared_data / SYNTHESIS / name for name in names], tmp_path).to_json() == shipped().to_json()
+    fitted = calibrate([shared_data / SYNTHESIS / name for name in names], tmp_path)
+    # Another machine's matrix product may round otherwise.
+    for regime, targets in shipped().terms.items():
+        for target, terms in targets.items():
+            assert fitted.terms[regime][target] == pytest.approx(dict(terms), rel=0.01, abs=0.01), (regime, target)
+    assert fitted.data == shipped().data
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.network.fixed import FixedFormat
+from flow.network.quantized import QuantizedNetwork
+from flow.network.quantized_keras import Unconvertible, from_keras
 
 KINDS = ("dense", "conv", "depthwise", "residual", "pooling", "conv1d", "separable", "concat", "folded")
 
@@ -42,6 +44,18 @@ class Sample:
 def random_model(seed: int, kind: str | None = None) -> Sample:
     """The model of a seed; kinds take turns if none is named."""
     return _Random(seed, kind or KINDS[seed % len(KINDS)]).build()
+
+
+def random_network(seed: int, kind: str | None = None) -> tuple[Sample, QuantizedNetwork]:
+    """A random model and its integers; what is senseless by chance, as rounding everything to 0, is not counted."""
+    for attempt in range(10):
+        sample = random_model(seed + 100_000 * attempt, kind or KINDS[seed % len(KINDS)])
+        try:
+            return sample, from_keras(sample.model, sample.input_format)
+        except Unconvertible as error:
+            if "to 0" not in str(error):
+                raise
+    raise AssertionError(f"seed {seed} gives nothing that makes sense")
 
 
 class _Random:

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flow.errors import FlowError, InputError, ToolError
-from flow.network.datasets import Dataset, class_weights, dataset_info, download, list_datasets, load_dataset
+from flow.network.datasets import Dataset, class_weights, dataset_info, download, load_dataset
 from flow.network.datasets.prepare import quantize, stratified
 from flow.network.fixed import FixedFormat
-from flow.report.datasets import datasets_table
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 """An optional folder beside the clone with real data sets."""
@@ -110,18 +109,6 @@ def test_describing_the_named_data_sets_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_the_table_has_a_row_and_a_source_for_each() -> None:
-    table = datasets_table(list_datasets())
-    lines = table.splitlines()
-    assert lines[0].split()[:3] == ["name", "title", "sample"]
-    assert [line.split()[0] for line in lines[1:5]] == ["digits", "mnist", "cifar10", "jets"]
-    assert "ufixed<5,1>" in lines[1]
-    assert "28x28x1" in lines[2]
-    assert "1078 train" in lines[1]
-    assert sum("Input:" in line for line in lines) == 4
-    assert datasets_table([]) == "no data sets"
-
-
 @pytest.mark.parametrize("as_path", [True, False])
 def test_mnist_loads_from_the_cache_or_as_a_path(as_path: bool) -> None:
     if not (SHARED / "mnist.npz").exists():
@@ -184,9 +171,7 @@ def test_jets_are_standardised_by_the_training_split_only(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "jets"])
-def test_offline_says_where_to_put_which_file(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_says_where_to_put_which_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sklearn.datasets._openml as openml
 
     def offline(*args: object, **kwargs: object) -> None:
@@ -217,9 +202,7 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_downloaded_file_is_kept_and_read_from_then_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_downloaded_file_is_kept_and_read_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import hashlib
 
     if not (SHARED / "mnist.npz").exists():
@@ -246,9 +229,7 @@ def test_the_binary_cifar10_archive_is_unpacked_channels_last() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for batch, name in enumerate([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]):
-            records = [
-                bytes([i % 10]) + images[i].transpose(2, 0, 1).tobytes() for i in (2 * batch, 2 * batch + 1)
-            ]
+            records = [bytes([i % 10]) + images[i].transpose(2, 0, 1).tobytes() for i in (2 * batch, 2 * batch + 1)]
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = sum(map(len, records))
             tar.addfile(member, io.BytesIO(b"".join(records)))
@@ -511,9 +492,7 @@ def test_any_numbers_are_a_sound_data_set_or_an_input_error(
     integer=st.integers(-8, 24),
     signed=st.booleans(),
 )
-def test_quantization_is_exact_nearest_and_saturating(
-    x: np.ndarray, width: int, integer: int, signed: bool
-) -> None:
+def test_quantization_is_exact_nearest_and_saturating(x: np.ndarray, width: int, integer: int, signed: bool) -> None:
     fmt = FixedFormat(width, integer, signed)
     got = quantize(x, fmt, np.zeros(1), np.ones(1))
     low, high = fmt.low * fmt.step, fmt.high * fmt.step

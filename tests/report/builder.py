@@ -109,9 +109,7 @@ def build_run(
             "accuracy": {"validation": None, "test": None},
         }
         if number in (7, 23):
-            error = (
-                "the worker was killed (out of memory)" if number == 7 else "training gave NaN after 2 epochs"
-            )
+            error = "the worker was killed (out of memory)" if number == 7 else "training gave NaN after 2 epochs"
             evaluation |= {"status": "failed", "error": error}
             events.append(
                 {
@@ -147,9 +145,7 @@ def build_run(
         }
     )
     if ended:
-        events.append(
-            {"t": t + 9, "event": "end", "elapsed_s": t + 9, "training_s": 401.5, "reason": "trials"}
-        )
+        events.append({"t": t + 9, "event": "end", "elapsed_s": t + 9, "training_s": 401.5, "reason": "trials"})
     (path / "log.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
     front = pareto(full)[:winners]
     entries = []
@@ -185,8 +181,7 @@ def pareto(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
         e
         for e in evaluations
         if not any(
-            all(b >= a for a, b in zip(point(e), point(o), strict=True)) and point(o) != point(e)
-            for o in evaluations
+            all(b >= a for a, b in zip(point(e), point(o), strict=True)) and point(o) != point(e) for o in evaluations
         )
     ]
     return sorted(front, key=lambda e: e["measurements"][0]["lut"])

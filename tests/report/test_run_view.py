@@ -387,7 +387,7 @@ def spots(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-@settings(parent=same_folder, max_examples=250)
+@settings(parent=same_folder, max_examples=200)
 @given(data=st.data())
 def test_any_value_in_any_place_gives_a_run_or_an_input_error(data: st.DataObject, built: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -1,8 +1,13 @@
 """A candidate is one immutable point with a canonical form; a damaged file names the field."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+
 from flow.errors import InputError
 from flow.network.fixed import FixedFormat, WeightFormat
 from flow.space.candidate import Candidate, LayerChoice, load_candidate
@@ -12,16 +17,14 @@ DENSE = LayerChoice("dense", 32, WeightFormat.parse("ternary"), FixedFormat.pars
 CANDIDATE = Candidate((8, 8, 1), FixedFormat.parse("ufixed<5,1>"), 10, (CONV, DENSE), WeightFormat.parse("fixed<4,1>"))
 
 
-def test_json_round_trip_keeps_candidate_and_digest():
+def test_json_round_trip_keeps_candidate_and_digest() -> None:
     again = Candidate.from_dict(json.loads(CANDIDATE.canonical_json()))
     assert again == CANDIDATE
     assert again.digest == CANDIDATE.digest
 
 
-def test_digest_depends_on_content_only():
-    other = Candidate(
-        (8, 8, 1), FixedFormat.parse("ufixed<5,1>"), 10, (CONV,), WeightFormat.parse("fixed<4,1>")
-    )
+def test_digest_depends_on_content_only() -> None:
+    other = Candidate((8, 8, 1), FixedFormat.parse("ufixed<5,1>"), 10, (CONV,), WeightFormat.parse("fixed<4,1>"))
     assert other.digest != CANDIDATE.digest
     shuffled = dict(reversed(list(CANDIDATE.to_dict().items())))
     assert Candidate.from_dict(shuffled).digest == CANDIDATE.digest
@@ -46,21 +49,21 @@ def test_digest_depends_on_content_only():
         ({"layers": [{**CANDIDATE.to_dict()["layers"][0], "residual": 1}]}, "residual must be true or false"),
     ],
 )
-def test_a_wrong_field_is_named(change, message):
+def test_a_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         Candidate.from_dict({**CANDIDATE.to_dict(), **change}, "file.json")
     assert str(caught.value).startswith("file.json")
     assert message in str(caught.value)
 
 
-def test_a_missing_field_is_named():
+def test_a_missing_field_is_named() -> None:
     data = CANDIDATE.to_dict()
     del data["layers"]
     with pytest.raises(InputError, match="field 'layers' is missing"):
         Candidate.from_dict(data)
 
 
-def test_unreadable_files(tmp_path):
+def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read candidate"):
         load_candidate(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text('{"schema": 1,\n oops')

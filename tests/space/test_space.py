@@ -1,37 +1,43 @@
 """Search spaces: the shipped ones, a user's own, and mistakes in them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from flow.errors import InputError
 from flow.estimate.table import COLUMNS, table_of
 from flow.network import FixedFormat, build_network
 from flow.network.network import InvalidCandidate
 from flow.space.batch import RULES, batch_table
 from flow.space.space import PRESETS, Task, all_codes, list_spaces, load_space
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 IMAGES = Task((32, 32, 3), FixedFormat(8, 0, signed=False), 10)
 SMALL = Task((8, 8, 1), FixedFormat(5, 1, signed=False), 10)
 VECTORS = Task((16,), FixedFormat(8, 3), 5)
 
 
-def test_the_papers_space_has_the_papers_size():
+def test_the_papers_space_has_the_papers_size() -> None:
     assert load_space("paper-iccad19").size == (4**3 * 2 * (4 * 7) ** 2) ** 6
     assert load_space("paper-iccad19+stride").size == (4**3 * 2 * (4 * 7) ** 2 * 9) ** 6
-    assert load_space("paper-iccad19+skip").size == load_space("paper-iccad19").size * 2**10  # of 15 skips, 5 name the layer just before
+    # of 15 skips, 5 name the layer just before
+    assert load_space("paper-iccad19+skip").size == load_space("paper-iccad19").size * 2**10
 
 
 @pytest.mark.parametrize("name", list_spaces())
-def test_size_counts_canonical_codes(name):
+def test_size_counts_canonical_codes(name: str) -> None:
     space = load_space(name)
     assert space.size <= int(np.prod(space.sizes.astype(object)))
 
 
-def test_size_of_a_small_space_is_the_number_of_its_codes(tmp_path):
+def test_size_of_a_small_space_is_the_number_of_its_codes(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
         "schema: 1\nname: s\nhead: [flatten, gap]\nlayers:\n"
@@ -49,19 +55,21 @@ def test_size_of_a_small_space_is_the_number_of_its_codes(tmp_path):
 @pytest.mark.parametrize("task", [IMAGES, SMALL, VECTORS], ids=["images", "small", "vectors"])
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_the_batch_path_equals_the_object_path(name, task, seed):
+def test_the_batch_path_equals_the_object_path(name: str, task: Task, seed: int) -> None:
     if len(task.input_shape) == 1 and not name.startswith("mlp"):
         return
     space = load_space(name, task)
     codes = space.sample(np.random.default_rng(seed), 12)
     batch = batch_table(space, codes, task)
     for number, code in enumerate(codes):
+        rule, network = "", None
         try:
             network = build_network(space.candidate(code, task))
         except InvalidCandidate as error:
-            assert RULES[batch.broken[number]] == error.rule
+            rule = error.rule
+        assert RULES[batch.broken[number]] == rule
+        if network is None:
             continue
-        assert batch.broken[number] == 0
         expected = table_of([network])
         rows = batch.table.select(batch.table.network == number)
         for column in COLUMNS[1:]:
@@ -69,32 +77,32 @@ def test_the_batch_path_equals_the_object_path(name, task, seed):
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-def test_canonical_codes_are_stable_and_decode_alike(seed):
+def test_canonical_codes_are_stable_and_decode_alike(seed: int) -> None:
     space = load_space("paper-iccad19+skip")
     raw = np.random.default_rng(seed).integers(0, space.sizes, size=(4, len(space.sizes)))
     codes = space.canonical(raw)
     np.testing.assert_array_equal(space.canonical(codes), codes)
 
 
-def test_sampling_is_seeded():
+def test_sampling_is_seeded() -> None:
     space = load_space("cnn-small")
     first, second = (space.sample(np.random.default_rng(3), 20) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_convolutions_need_images():
+def test_convolutions_need_images() -> None:
     with pytest.raises(InputError, match=r"needs images.*mlp-tiny"):
         load_space("cnn-small", VECTORS)
 
 
-def test_unknown_names_offer_the_nearest():
+def test_unknown_names_offer_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean cnn-small"):
         load_space("cnn-smal")
     with pytest.raises(InputError, match="unknown variant 'strid': did you mean stride"):
         load_space("paper-iccad19+strid")
 
 
-def _write(tmp_path: Path, change) -> str:
+def _write(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> str:
     data = yaml.safe_load((PRESETS / "cnn-small.yaml").read_text())
     change(data)
     path = tmp_path / "mine.yaml"
@@ -122,7 +130,9 @@ def _write(tmp_path: Path, change) -> str:
         (lambda d: d["layers"][0].update(weight={"integer": [1], "bits": [2]}), "unknown field"),
     ],
 )
-def test_a_mistake_names_file_line_and_field(tmp_path, change, message):
+def test_a_mistake_names_file_line_and_field(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         load_space(_write(tmp_path, change))
     text = str(caught.value)
@@ -131,7 +141,7 @@ def test_a_mistake_names_file_line_and_field(tmp_path, change, message):
     assert text.split(":")[1].isdigit()
 
 
-def test_unparsable_yaml_names_the_line(tmp_path):
+def test_unparsable_yaml_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("schema: 1\nname: [oops\nlayers: 3\n")
     with pytest.raises(InputError, match=r"bad\.yaml:\d+: not valid YAML"):

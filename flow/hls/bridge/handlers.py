@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import RLock
 from typing import Any
 
 from flow.errors import InputError
 from flow.hls.bridge.hls_layers import hls_layer
 from flow.hls.bridge.kernels import register_kernels
 from flow.network.quantized import QuantizedLayer, QuantizedNetwork
+
+HLS4ML_LOCK = RLock()
+"""Held while hls4ml works: its registry, and the standard output it prints to, are those of the whole process."""
 
 QKERAS_LAYERS = (
     "QDense", "QDenseBatchnorm", "QConv1D", "QConv2D", "QConv2DBatchnorm", "QDepthwiseConv2D",
@@ -87,7 +91,9 @@ def _handler_class() -> Any:
         def __init__(self, network: QuantizedNetwork) -> None:
             self.network = network
 
-        def handle(self, layer: Any, in_tensors: Sequence[Any], out_tensors: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+        def handle(
+            self, layer: Any, in_tensors: Sequence[Any], out_tensors: Sequence[Any]
+        ) -> tuple[dict[str, Any], ...]:
             parts = [part for part in self.network if part.source == layer.name]
             if not parts:
                 if len(in_tensors) == 1 and tuple(in_tensors[0].shape) == tuple(out_tensors[0].shape):

@@ -7,6 +7,7 @@ accumulator, weights, bias, tables.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,9 @@ from flow.network.quantized_softmax import SoftmaxFormats, softmax_formats
 
 _ROUNDING = {"exact": "TRN", "toward_zero": "TRN_ZERO", "half_even": "RND_CONV", "half_up": "RND"}
 _SATURATION = {"none": "WRAP", "clip": "SAT", "symmetric": "SAT_SYM"}
-_MERGE_CLASSES = {"concat": "Concatenate"}
 
 
-def precision(
-    of: FixedFormat, rounding: Rounding | str = "exact", saturation: Saturation = "none"
-) -> str:
+def precision(of: FixedFormat, rounding: Rounding | str = "exact", saturation: Saturation = "none") -> str:
     """A format in hls4ml's notation; the modes are left out where nothing is rounded or limited."""
     text = str(of)
     if rounding in ("exact", "toward_zero") and saturation == "none":
@@ -44,8 +42,6 @@ def is_identity(layer: QuantizedLayer) -> bool:
 def precisions(network: QuantizedNetwork, layer: QuantizedLayer) -> dict[str, str]:
     """Every type of a layer by the name it has in hls4ml's configuration."""
     found = {"result": precision(layer.output, layer.rounding, layer.saturation)}
-    if layer.op == "avgpool":
-        found["result"] = precision(layer.output)
     if layer.accumulator is not None:
         found["accum"] = precision(layer.accumulator)
     weight_name = "scale" if layer.op == "scale" else "weight"
@@ -168,9 +164,11 @@ def _hard(network: QuantizedNetwork, layer: QuantizedLayer) -> dict[str, Any]:
 def _ours(network: QuantizedNetwork, layer: QuantizedLayer) -> dict[str, Any]:
     found: dict[str, Any] = {"class_name": CLASSES[layer.op]}
     if layer.op == "clip":
+        # As wide a type for the slope as bits are shifted out: ap_fixed aborts in simulation when it rounds more bits
+        # away than a value has.
         slope = 2.0 ** -(layer.shift or 0)
         found |= {
-            "leaky": layer.shift is not None, "slope": slope, "slope_integer": 1 - (layer.shift or 0),
+            "leaky": layer.shift is not None, "slope": slope, "slope_width": 1 + (layer.shift or 0),
             "low": layer.low, "high": layer.high,
         }  # fmt: skip
     elif layer.op == "ternary":
@@ -206,8 +204,7 @@ def _pool(network: QuantizedNetwork, layer: QuantizedLayer) -> dict[str, Any]:
 
 
 def _whole(layer: QuantizedLayer) -> dict[str, Any]:
-    from dataclasses import replace
-
+    """The window of global pooling: all of the image, one result."""
     ones = (1,) * len(layer.kernel)
     return _window(replace(layer, out_shape=(*ones, layer.out_shape[-1])))
 

@@ -21,7 +21,7 @@ _CONFIGS = {
     static constexpr double slope = {slope};
     static const long long low = {low};
     static const long long high = {high};
-    typedef ap_ufixed<1, {slope_integer}> slope_t;""",
+    typedef ap_ufixed<{slope_width}, 1> slope_t;""",
     "sign": "",
     "ternary": """
     static const bool reaches_low = {reaches_low};
@@ -74,23 +74,23 @@ def _config_template(base: Any, cls: Any, op: str) -> Any:
         "    static const unsigned reuse_factor = {reuse};" + _CONFIGS[op] + "\n}};\n"
     )
 
-    def __init__(self: Any) -> None:
+    def start(self: Any) -> None:
         base.__init__(self, cls)
 
     def format_(self: Any, node: Any) -> str:
         return body.format(**self._default_config_params(node))
 
-    return type(f"{cls.__name__}ConfigTemplate", (base,), {"__init__": __init__, "format": format_})
+    return type(f"{cls.__name__}ConfigTemplate", (base,), {"__init__": start, "format": format_})
 
 
 def _function_template(base: Any, cls: Any, op: str) -> Any:
     body = "nnet::flow_" + op + "<{input_t}, {output_t}, {config}>({input}, {output}{more});"
 
-    def __init__(self: Any) -> None:
+    def start(self: Any) -> None:
         base.__init__(self, cls, include_header=[f"nnet_utils/{HEADER}"])
 
     def format_(self: Any, node: Any) -> str:
         more = f", {node.get_weights('table').name}" if op == "table" else ""
         return body.format(**self._default_function_params(node), more=more)
 
-    return type(f"{cls.__name__}FunctionTemplate", (base,), {"__init__": __init__, "format": format_})
+    return type(f"{cls.__name__}FunctionTemplate", (base,), {"__init__": start, "format": format_})

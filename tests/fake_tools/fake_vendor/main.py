@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -36,6 +35,7 @@ def main(kind: str, arguments: list[str]) -> None:
     package = str(Path(__file__).parent.parent)
     os.environ |= {
         "FAKE_KIND": kind,
+        "FAKE_TOOL_MODE": os.environ.get("FAKE_TOOL_MODE", "ok"),
         "FAKE_PYTHON": sys.executable,
         "PYTHONPATH": package,
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -43,6 +43,8 @@ def main(kind: str, arguments: list[str]) -> None:
     # The interpreter takes this process's place, as the launcher scripts of the real tools do.
     if tclsh := shutil.which("tclsh"):
         os.execv(tclsh, [tclsh, str(STUBS), script, *rest])  # noqa: S606 - without a shell on purpose
+    import importlib.util
+
     if importlib.util.find_spec("_tkinter") is None:
         raise SystemExit("fake tool: needs tclsh, or a Python with tkinter")
     python = [sys.executable, "-m", "fake_vendor.tcl", str(STUBS), script, *rest]

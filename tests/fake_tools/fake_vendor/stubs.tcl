@@ -20,7 +20,9 @@ namespace eval fake {
     # Writes the reports of one command, or fails in the way that was asked for.
     proc step {args} {
         flush stdout
-        if {[catch {exec $::env(FAKE_PYTHON) -m fake_vendor.step {*}$args >@ stdout 2>@ stderr} message options]} {
+        # A part or board is missing only if that was asked for: no need to start a Python each time.
+        if {[lindex $args 0] in {part board} && ![string match *_missing* $::env(FAKE_TOOL_MODE)]} { return }
+        if {[catch {exec $::env(FAKE_PYTHON) -S -m fake_vendor.step {*}$args >@ stdout 2>@ stderr} message options]} {
             # Status 3: the tool ends here with status 0, as some real ones do after a crash.
             if {[lindex [dict get $options -errorcode] 2] == 3} { exit 0 }
             return -code error -level 2 "command 'ap_source' returned error code"
@@ -61,7 +63,10 @@ proc set_top {name} {
 }
 proc add_files {args} {
     if {$fake::kind eq "vivado"} {
-        foreach path [lindex $args end] { lappend fake::sources $path }
+        foreach path [lindex $args end] {
+            if {![file exists $path]} { fake::fail "\[Common 17-55\] File '$path' does not exist" }
+            lappend fake::sources $path
+        }
         return
     }
     fake::need $fake::project "open_project" add_files
@@ -149,7 +154,6 @@ proc read_verilog {args} {
     }
 }
 proc read_vhdl {args} { read_verilog {*}$args }
-proc read_mem {args} { foreach path [lindex $args end] { if {![file exists $path]} { fake::fail "no $path" } } }
 proc read_xdc {args} {
     set path [lindex $args end]
     if {![file exists $path]} { fake::fail "\[Common 17-55\] File '$path' does not exist" }

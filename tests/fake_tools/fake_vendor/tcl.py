@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tkinter
 
@@ -9,6 +10,12 @@ import tkinter
 def run(script: str, arguments: list[str]) -> None:
     """Run a Tcl script without a window."""
     interpreter = tkinter.Tcl()
+
+    def leave(status: str = "0") -> None:
+        interpreter.call("flush", "stdout")
+        os._exit(int(status))
+
+    interpreter.createcommand("exit", leave)  # tkinter takes Tcl's own away
     interpreter.setvar("argv0", script)
     interpreter.setvar("argv", interpreter.call("list", *arguments))
     interpreter.call("source", script)

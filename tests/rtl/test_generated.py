@@ -1,0 +1,60 @@
+"""Generated hardware computes what the integer reference computes, bit for bit, in the cycles that were promised."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flow.network.quantized import QuantizedNetwork
+from flow.network.quantized_reference import forward
+from flow.rtl.folding import Fold, Folding, serial_folding
+from flow.rtl.mac import STYLES
+from flow.rtl.plan import build_plan
+from flow.rtl.simulate import Stalls, simulate
+from flow.rtl.verilator import Verilator
+from tests.rtl.builder import conv_network, dense_network, weights
+from tests.rtl.random_networks import KINDS, random_codes, random_folding, random_network
+
+NETWORKS = int(os.environ.get("FLOW_RTL_NETWORKS", "10"))
+"""How many random networks are simulated; 100 take some minutes."""
+
+
+def check(network: QuantizedNetwork, folding: Folding, seed: int, verilator: Verilator, cache: Path) -> None:
+    plan = build_plan(network, folding)
+    codes = random_codes(network, 12, seed)
+    expected = forward(network, codes)
+
+    free = simulate(plan, codes, cache, tools=verilator)
+    assert (free.outputs == expected).all()
+    assert free.interval == plan.schedule.interval
+    assert free.latency >= plan.schedule.least_latency
+
+    even = simulate(plan, codes, cache, Stalls(even=True), verilator)
+    assert (even.outputs == expected).all()
+    assert even.interval == plan.schedule.interval
+    assert even.latency == plan.schedule.latency
+
+    stalled = simulate(plan, codes, cache, Stalls(30, 40, seed), verilator)
+    assert (stalled.outputs == expected).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(NETWORKS), ids=lambda seed: f"{seed}-{KINDS[seed % len(KINDS)]}")
+def test_a_random_network_is_bit_and_cycle_exact(seed: int, verilator: Verilator, cache: Path) -> None:
+    network = random_network(seed)
+    check(network, random_folding(network, seed), seed, verilator, cache)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_each_array_style_is_exact_for_each_kind_of_weight(style: str, verilator: Verilator, cache: Path) -> None:
+    for bits in (1, 2, 3, 5, 8):
+        network = dense_network(weight=weights((16, 8), bits))
+        folding = Folding({"fc1": Fold(4, 16, style), "fc2": Fold(1, 2, style)}, 4)
+        check(network, folding, bits, verilator, cache)
+
+
+def test_a_serial_convolution_is_exact(verilator: Verilator, cache: Path) -> None:
+    network = conv_network()
+    check(network, serial_folding(network), 1, verilator, cache)
