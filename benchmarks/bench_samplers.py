@@ -18,9 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flow.search.evaluate import TrainingEvaluator
-
 from flow.fileio import write_json
+from flow.search.evaluate import TrainingEvaluator
 from flow.search.loop import Search
 from flow.search.pareto import hypervolume
 from flow.search.settings import SAMPLERS, SearchSettings, resolve

@@ -12,9 +12,7 @@ SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 # CI machines are slow and share their cores: the time of one example says nothing, and made inputs must not
 # differ from run to run of the same commit.
-settings.register_profile(
-    "flow", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("flow", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flow")
 
 

@@ -20,9 +20,7 @@ from flow.network.fixed import (
 if TYPE_CHECKING:
     from flow.space.candidate import Candidate, LayerChoice
 
-Op = Literal[
-    "dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat"
-]
+Op = Literal["dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat"]
 WEIGHT_OPS = ("dense", "conv2d", "depthwise")
 OUTPUT_INTEGER_BITS = 3
 """Integer bits the biases of the output layer (logits) are given, as if an activation of that range followed."""
@@ -121,8 +119,15 @@ class _Builder:
     def format(self, index: int) -> FixedFormat:
         return self.candidate.input_format if index < 0 else self.layers[index].output
 
-    def add(self, name: str, op: Op, inputs: tuple[int, ...], out_shape: tuple[int, ...], output: FixedFormat,
-            **more: object) -> int:
+    def add(
+        self,
+        name: str,
+        op: Op,
+        inputs: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        output: FixedFormat,
+        **more: object,
+    ) -> int:
         in_shape, in_format = self.shape(inputs[0]), self.format(inputs[0])
         self.layers.append(Layer(name, op, inputs, in_shape, out_shape, in_format, output, **more))  # type: ignore[arg-type]
         return len(self.layers) - 1
@@ -133,8 +138,7 @@ class _Builder:
             last = self.block(number, choice, last)
             self.block_ends.append(last)
         last = self.vector(last)
-        self.weight_layer("output", "dense", last, candidate.classes, candidate.output_weight,
-                          OUTPUT_INTEGER_BITS)
+        self.weight_layer("output", "dense", last, candidate.classes, candidate.output_weight, OUTPUT_INTEGER_BITS)
         return Network(candidate.input_shape, candidate.input_format, tuple(self.layers))
 
     def vector(self, last: int) -> int:
@@ -162,8 +166,16 @@ class _Builder:
             raise InvalidCandidate("order", f"{name}: a convolution needs an image, not a vector")
         last = self.concat(name, choice, last)
         block_input = last
-        last = self.weight_layer(name, choice.kind, last, choice.units, choice.weight, choice.activation.integer,
-                                 choice.kernel, choice.stride)
+        last = self.weight_layer(
+            name,
+            choice.kind,
+            last,
+            choice.units,
+            choice.weight,
+            choice.activation.integer,
+            choice.kernel,
+            choice.stride,
+        )
         last = self.add(f"{name}_relu", "activation", (last,), self.shape(last), choice.activation)
         if choice.residual:
             last = self.residual(name, block_input, last)
@@ -185,8 +197,17 @@ class _Builder:
         channels = sum(s[-1] for s in shapes)
         return self.add(f"{name}_concat", "concat", tuple(sources), (*shapes[0][:-1], channels), output)
 
-    def weight_layer(self, name: str, op: Op, last: int, units: int, weight: WeightFormat, out_integer: int,
-                     kernel: tuple[int, int] = (1, 1), stride: tuple[int, int] = (1, 1)) -> int:
+    def weight_layer(
+        self,
+        name: str,
+        op: Op,
+        last: int,
+        units: int,
+        weight: WeightFormat,
+        out_integer: int,
+        kernel: tuple[int, int] = (1, 1),
+        stride: tuple[int, int] = (1, 1),
+    ) -> int:
         shape, x = self.shape(last), self.format(last)
         if op == "dense":
             kernel = stride = (1, 1)
@@ -200,16 +221,28 @@ class _Builder:
             output = accumulator(x, weight, fan_in, bias, exponent)
         except InputError as error:
             raise InvalidCandidate("accumulator", f"{name}: {error}") from error
-        return self.add(name, op, (last,), out_shape, output, kernel=kernel, stride=stride, fan_in=fan_in,
-                        weight=weight, bias=bias, scale_exponent=exponent)
+        return self.add(
+            name,
+            op,
+            (last,),
+            out_shape,
+            output,
+            kernel=kernel,
+            stride=stride,
+            fan_in=fan_in,
+            weight=weight,
+            bias=bias,
+            scale_exponent=exponent,
+        )
 
     def residual(self, name: str, source: int, last: int) -> int:
         if self.shape(source) != self.shape(last):
             raise InvalidCandidate(
                 "residual shape", f"{name}: residual adds {self.shape(source)} to {self.shape(last)}"
             )
-        return self.add(f"{name}_add", "add", (source, last), self.shape(last),
-                        sum_format(self.format(source), self.format(last)))
+        return self.add(
+            f"{name}_add", "add", (source, last), self.shape(last), sum_format(self.format(source), self.format(last))
+        )
 
     def pool(self, name: str, size: int, last: int) -> int:
         if size == 1:
@@ -217,8 +250,15 @@ class _Builder:
         height, width, channels = self.shape(last)
         if height < size or width < size:
             raise InvalidCandidate("pooling", f"{name}: pooling {size} on a {height}x{width} image")
-        return self.add(f"{name}_pool", "maxpool", (last,), (height // size, width // size, channels),
-                        self.format(last), kernel=(size, size), stride=(size, size))
+        return self.add(
+            f"{name}_pool",
+            "maxpool",
+            (last,),
+            (height // size, width // size, channels),
+            self.format(last),
+            kernel=(size, size),
+            stride=(size, size),
+        )
 
 
 def widest(formats: list[FixedFormat]) -> FixedFormat:
@@ -231,6 +271,8 @@ def widest(formats: list[FixedFormat]) -> FixedFormat:
 def sum_format(a: FixedFormat, b: FixedFormat) -> FixedFormat:
     """The exact format of ``a + b``."""
     fraction = max(a.fraction, b.fraction)
-    low, high = ((getattr(a, end) << (fraction - a.fraction)) + (getattr(b, end) << (fraction - b.fraction))
-                 for end in ("low", "high"))
+    low, high = (
+        (getattr(a, end) << (fraction - a.fraction)) + (getattr(b, end) << (fraction - b.fraction))
+        for end in ("low", "high")
+    )
     return smallest_format(low, high, fraction)

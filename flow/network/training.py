@@ -38,11 +38,11 @@ FROZEN = 0.3
 MEAN_MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
 START_SAMPLES = 256
-"""Samples the start values are fitted to."""
+"""Samples the start values are fitted to, at most; fewer where their outputs would exceed BATCH_ELEMENTS."""
 BATCHES = (16, 256)
 """Smallest and largest batch chosen by itself, where the data allows it."""
-BATCH_ELEMENTS = 1 << 24
-"""Most elements of all layers' outputs a batch may have: 64 MiB in float32, of which gradients keep several copies."""
+BATCH_ELEMENTS = 1 << 23
+"""Most elements of all layers' outputs a batch may have: 32 MiB in float32, of which gradients keep several copies."""
 
 Progress = Callable[[int, float], None]
 Split = Literal["train", "val", "test"]
@@ -188,7 +188,8 @@ class _Run:
         weights = np.ones(dataset.info.classes, np.float32)
         if weighted:
             weights[:] = list(class_weights(dataset.y_train, dataset.info.classes).values())
-        first = rng.permutation(self.samples)[:START_SAMPLES]
+        count = min(START_SAMPLES, max(BATCHES[0], BATCH_ELEMENTS // _elements(network)))
+        first = rng.permutation(self.samples)[:count]
         parameters, means = self.qat.initial(rng, dataset.x_train[first])
         self.step_size, x = _compact(dataset.x_train, dataset.info.input_format)
         labels = dataset.y_train.astype(np.int32)
