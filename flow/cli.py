@@ -168,6 +168,14 @@ def build_parser() -> Parser:
         sub = command(name, handler, text)
         sub.add_argument("run", nargs="?", default="latest", help="a run's name or folder (default: the latest)")
         sub.add_argument("--runs", type=Path, default=Path(RUNS), help="folder of the runs (default: %(default)s)")
+    sub = command("calibrate", do_calibrate, "fit the calibrated predictor to synthesis reports")
+    sub.add_argument("data", nargs="+", type=Path, help="CSV files: csynth rows, whole designs, HLS and synthesis pairs")
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the coefficients")
+    sub.add_argument(
+        "--rescale", action="store_true", help="keep the shipped coefficients, scale them to your own few reports"
+    )
+    sub = command("reproduce", do_reproduce, "recompute the designs of a paper: claimed, as published, corrected")
+    sub.add_argument("paper", choices=["iccad19"], help="iccad19: arXiv:1911.00105")
     return parser
 
 
@@ -333,4 +341,27 @@ def do_report(args: argparse.Namespace) -> int:
     if args.json:
         return print_json({"run": str(path), "report": str(path / "report.html")})
     print(path / "report.html")
+    return 0
+
+
+def do_calibrate(args: argparse.Namespace) -> int:
+    """``flow calibrate``."""
+    from flow.estimate.calibrated import shipped
+    from flow.estimate.calibration import calibrate
+
+    fitted = calibrate(args.data, args.out, base=shipped() if args.rescale else None)
+    path = args.out / "hls4ml.json"
+    if args.json:
+        return print_json({"coefficients": str(path), "data": fitted.data})
+    print(path)
+    return 0
+
+
+def do_reproduce(args: argparse.Namespace) -> int:
+    """``flow reproduce``."""
+    from flow.paper.reproduce import reproduce, reproduce_text
+
+    if args.json:
+        return print_json(reproduce())
+    print(reproduce_text())
     return 0

@@ -61,7 +61,8 @@ class FixedFormat:
     @classmethod
     def parse(cls, text: str) -> FixedFormat:
         """``fixed<W,I>`` or ``ufixed<W,I>``. Raises InputError."""
-        match = _PATTERN.fullmatch(text.strip()) if isinstance(text, str) else None
+        found: object = text  # files give anything
+        match = _PATTERN.fullmatch(found.strip()) if isinstance(found, str) else None
         if match is None:
             raise InputError(f"not a fixed-point format: {text!r}, expected fixed<W,I> or ufixed<W,I>")
         return cls(int(match[2]), int(match[3]), signed=not match[1])

@@ -209,6 +209,7 @@ class _Builder:
         stride: tuple[int, int] = (1, 1),
     ) -> int:
         shape, x = self.shape(last), self.format(last)
+        out_shape: tuple[int, ...]
         if op == "dense":
             kernel = stride = (1, 1)
             out_shape, fan_in = (units,), shape[0]

@@ -8,7 +8,6 @@ changing one layer costs one layer.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from flow.fileio import read_json, write_json
 from flow.resources import ZERO, Measurement, Resources
 from flow.rtl.parts import Part, parts_of
 from flow.rtl.plan import BuildPlan
-from flow.rtl.yosys import FAMILIES, Family, Yosys, count_cells, find_yosys, resources_of
+from flow.rtl.yosys import FAMILIES, Family, Yosys, count_cells, find_yosys, resources_of, script_for
 
 SYNTH_TIMEOUT_S = 900.0
 SYNTH_MEMORY_BYTES = 8 * 2**30
@@ -77,7 +76,10 @@ def synthesize(
 def _cells(
     plan: BuildPlan, item: Part, tool: Yosys, family: Family, cache: Path, *, dsp: bool, timeout_s: float
 ) -> dict[str, int]:
-    sha = hashlib.sha256(json.dumps([item.module, item.parameters, tool.version, family, dsp]).encode())
+    script = script_for(
+        [path for path in item.files if path.endswith(".v")], item.module, item.parameters, family, dsp=dsp
+    )
+    sha = hashlib.sha256(f"{tool.version}\n{len(script)}:{script}".encode())
     for path in item.files:
         text = plan.files[path].encode()
         sha.update(f"{path}:{len(text)}:".encode() + text)
@@ -90,11 +92,7 @@ def _cells(
     work = Path(tempfile.mkdtemp(dir=cache, prefix="synth_"))
     for path in item.files:
         (work / path).write_text(plan.files[path], encoding="utf-8")
-    sources = [path for path in item.files if path.endswith(".v")]
-    cells = count_cells(
-        tool, work, sources, item.module, item.parameters, family, dsp=dsp, timeout_s=timeout_s,
-        memory_bytes=SYNTH_MEMORY_BYTES,
-    )  # fmt: skip
+    cells = count_cells(tool, work, script, item.name, timeout_s=timeout_s, memory_bytes=SYNTH_MEMORY_BYTES)
     write_json(kept, cells)
     shutil.rmtree(work, ignore_errors=True)  # what failed stays: its log says why
     return cells

@@ -25,6 +25,9 @@ from flow.runner import Job, Limits, run_tool
 Family = Literal["xc7", "xcup"]
 FAMILIES: dict[Family, str] = {"xc7": "7-series", "xcup": "UltraScale+"}
 
+REPORT = "cells.json"
+"""The file that a synthesis script writes."""
+
 VERSION_TIMEOUT_S = 120.0
 """Longest wait for a version: the WebAssembly build compiles itself on its first start, which takes 40 s."""
 
@@ -81,30 +84,16 @@ def _version(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     return version
 
 
-def count_cells(
-    yosys: Yosys,
-    folder: Path,
-    sources: Sequence[str],
-    top: str,
-    parameters: Mapping[str, int | str],
-    family: Family,
-    *,
-    dsp: bool,
-    timeout_s: float,
-    memory_bytes: int | None = None,
-) -> dict[str, int]:
-    """The cells of ``top`` after synthesis, by type. ``folder`` holds the sources and the memories they read.
-
-    Raises ToolFailure if Yosys fails or its report can't be read.
-    """  # fmt: skip
-    stem = f"synth_{top}"
-    script = folder / f"{stem}.ys"
+def script_for(
+    sources: Sequence[str], top: str, parameters: Mapping[str, int | str], family: Family, *, dsp: bool
+) -> str:
+    """The script that synthesizes ``top`` and writes its cells to ``REPORT``."""
     chosen = " ".join(f"-chparam {name} {_quoted(value)}" for name, value in parameters.items())
     synth = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{'' if dsp else ' -nodsp'}"
     # flow_add stays whole until adders are mapped: alumacc would merge chains of them into compressor trees, which
     # take 23 LUTs a multiply-accumulate of 4 x 4 bits instead of 14. flow_rom stays whole to the end: ABC maps a ROM
     # of 72 words to 2 LUTs a bit by itself, and to 4 among other logic.
-    script.write_text(
+    return (
         f"read_verilog -sv -defer {' '.join(sources)}\n"
         f"hierarchy -top {top} {chosen}\n"
         "setattr -mod -set keep_hierarchy 1 *flow_add* *flow_rom*\n"
@@ -112,13 +101,22 @@ def count_cells(
         "setattr -mod -unset keep_hierarchy *flow_add*\n"
         "flatten\n"
         f"{synth} -run map_memory:\n"
-        f"tee -q -o {stem}.json stat -json\n",
-        encoding="utf-8",
+        f"tee -q -o {REPORT} stat -json\n"
     )
-    report = folder / f"{stem}.json"
-    argv = [*yosys.argv, script.name]
+
+
+def count_cells(
+    yosys: Yosys, folder: Path, script: str, name: str, *, timeout_s: float, memory_bytes: int | None = None
+) -> dict[str, int]:
+    """The cells that a script of :func:`script_for` counts, by type. ``folder`` holds the sources and the memories
+    they read; ``name`` is what errors call the run.
+
+    Raises ToolFailure if Yosys fails or its report can't be read.
+    """
+    path, report = folder / "synth.ys", folder / REPORT
+    path.write_text(script, encoding="utf-8")
     limits = Limits(timeout_s=timeout_s, memory_bytes=memory_bytes)
-    job = Job(f"yosys {top}", argv, folder, folder / f"{stem}.log", [report], limits)
+    job = Job(f"yosys {name}", [*yosys.argv, path.name], folder, folder / "yosys.log", [report], limits)
     return run_tool(job, lambda: read_cells(report)).value
 
 
@@ -130,8 +128,11 @@ def read_cells(report: Path) -> dict[str, int]:
     """The cells in a report of ``stat -json``. Raises InputError if it is none."""
     try:
         data: Any = json.loads(report.read_text(encoding="utf-8"))
-        cells = data["design"]["num_cells_by_type"]
-        return {str(name).lstrip("\\"): int(count) for name, count in cells.items()}
+        cells, modules = data["design"]["num_cells_by_type"], data["modules"]
+        # Instances of modules that were kept whole are listed beside what is in them.
+        inner = {str(name).lstrip("\\") for name in modules}
+        found = {str(name).lstrip("\\"): int(count) for name, count in cells.items()}
+        return {name: count for name, count in found.items() if name not in inner}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{report.name}: not a report of Yosys' stat -json") from error
 

@@ -89,7 +89,7 @@ def test_wrong_codes_are_refused_with_the_layer_and_the_reason() -> None:
         (replace(good, weight=good.weight * 2), "conv2d1: weights -2 to 2 are not in -1 to 1"),
         (replace(good, weight=good.weight * 0), "conv2d1: binary weights are -1 and 1"),
         (replace(good, bias=good.bias + 10**6), "conv2d1: biases .* are not in"),
-        (LayerCodes(good.weight.astype(float), good.bias), "conv2d1: weights are float64"),  # type: ignore[arg-type]
+        (LayerCodes(good.weight.astype(float), good.bias), "conv2d1: weights are float64"),
     ):
         with pytest.raises(InputError, match=reason):
             check_codes(network, {**codes, "conv2d1": bad})

@@ -64,3 +64,12 @@ def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
     plan = build_plan(dense_network(), Folding())
     with pytest.raises(InputError, match="unknown family 'xc2', known: xc7, xcup"):
         synthesize(plan, "x", 100.0, tmp_path, family="xc2")  # type: ignore[arg-type]
+
+
+def test_a_module_that_was_kept_whole_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    report = tmp_path / "stat.json"
+    cells = {"LUT6": 12, "$paramod\\flow_rom": 1}
+    report.write_text(
+        json.dumps({"modules": {"\\top": {}, "$paramod\\flow_rom": {}}, "design": {"num_cells_by_type": cells}})
+    )
+    assert read_cells(report) == {"LUT6": 12}
