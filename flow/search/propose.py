@@ -53,6 +53,7 @@ class Proposer:
         self.study = None if sampler == "random" else _study(sampler, seed)
         self.distributions = None if self.study is None else distributions(self.space)
         self._pool: list[Codes] = []
+        self._barren = False
 
     def propose(self) -> Proposal | None:
         """The next proposal, or None when the space is exhausted (or nothing feasible was found in it)."""
@@ -121,12 +122,14 @@ class Proposer:
             code = self._pool.pop()
             if code.tobytes() not in self.seen:
                 return code
-        for _ in range(ROUNDS):
+        # Where a whole draw found nothing the next one hardly will: one batch, then a repair, saves seconds each time.
+        for _ in range(1 if self._barren else ROUNDS):
             codes = self.space.sample(self.rng, BATCH)
             found, _ = self._accept(codes)
             if found.size:
                 self._pool = [codes[i] for i in found[::-1]]
                 return self._pool.pop()
+        self._barren = True
         return self._repair(codes[0])
 
     def _repair(self, start: Codes) -> Codes | None:
