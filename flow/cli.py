@@ -169,7 +169,7 @@ def build_parser() -> Parser:
         sub.add_argument("run", nargs="?", default="latest", help="a run's name or folder (default: the latest)")
         sub.add_argument("--runs", type=Path, default=Path(RUNS), help="folder of the runs (default: %(default)s)")
     sub = command("calibrate", do_calibrate, "fit the calibrated predictor to synthesis reports")
-    sub.add_argument("data", nargs="+", type=Path, help="CSV files: csynth rows, whole designs, HLS and synthesis pairs")
+    sub.add_argument("data", nargs="+", type=Path, help="CSV files: csynth rows, designs, HLS and synthesis pairs")
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the coefficients")
     sub.add_argument(
         "--rescale", action="store_true", help="keep the shipped coefficients, scale them to your own few reports"

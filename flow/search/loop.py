@@ -119,10 +119,13 @@ class Outcome:
 
 
 class Search:
-    """One run of the loop; see the module."""
+    """One run of the loop; see the module. ``floor``: validation accuracy a winner must be above."""
 
-    def __init__(self, problem: Problem, run: RunDirectory, evaluator: Evaluator, display: Display) -> None:
+    def __init__(
+        self, problem: Problem, run: RunDirectory, evaluator: Evaluator, display: Display, floor: float = 0.0
+    ) -> None:
         self.problem, self.run, self.evaluator, self.display = problem, run, evaluator, display
+        self.floor = floor
         s = problem.settings
         checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
         self.checker = checker
@@ -290,6 +293,7 @@ class Search:
     def front(self, final: bool = True) -> list[Entry]:
         """The Pareto-optimal entries, cheapest first: of fully trained ones if ``final``, else of all with a result."""
         done = [e for e in self.entries if e.accuracy is not None and (not final or "full" in e.rungs)]
+        done = [e for e in done if (e.accuracy or 0.0) > self.floor]
         points = [(float(e.accuracy or 0.0), e.cost) for e in done]
         return [done[i] for i in pareto_front(points)]
 

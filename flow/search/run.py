@@ -56,11 +56,11 @@ def run_search(
         else:
             settings = _new_settings(asked)
         problem = resolve(settings)
-        fingerprint = _fingerprint(settings.dataset)
+        fingerprint, guess = _look_at(settings.dataset)
         if not resume:
             run = RunDirectory.create(root, _run_name(name, root), overwrite)
         try:
-            return _search(problem, run, fingerprint, resume, as_json)
+            return _search(problem, run, fingerprint, guess, resume, as_json)
         finally:
             run.close()
 
@@ -103,14 +103,20 @@ def _reopen(asked: Mapping[str, Any], root: Path, name: str | None) -> tuple[Run
         raise
 
 
-def _fingerprint(dataset: str) -> str:
-    """The data set's fingerprint. Loading it here tells its errors before a worker or a run directory exists."""
+def _look_at(dataset: str) -> tuple[str, float]:
+    """The data set's fingerprint, and the accuracy of always guessing the most frequent class (validation split).
+
+    Loading it here tells its errors before a worker or a run directory exists.
+    """
+    import numpy as np
+
     from flow.network.datasets import load_dataset
 
-    return load_dataset(dataset).fingerprint
+    data = load_dataset(dataset)
+    return data.fingerprint, float(np.bincount(data.y_val).max() / len(data.y_val))
 
 
-def _search(problem: Problem, run: RunDirectory, fingerprint: str, resumed: bool, as_json: bool) -> int:
+def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float, resumed: bool, as_json: bool) -> int:
     if resumed:
         _check_unchanged(run, fingerprint)
     run.write_settings(as_yaml(problem, run.path.name, versions(), fingerprint))
@@ -142,7 +148,7 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, resumed: bool
             run.path, s.dataset, epochs_short=s.epochs_short, epochs_full=s.epochs_full, seed=s.seed,
             class_weights=s.class_weights, jobs=problem.jobs,
         ) as evaluator:  # fmt: skip
-            search = Search(problem, run, evaluator, display)
+            search = Search(problem, run, evaluator, display, floor=guess)
             outcome = search.go()
             display.stage("measuring the winners on the test split")
             problems = search.test(outcome.front)
@@ -158,7 +164,14 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, resumed: bool
     display.stop()
     for line in problems:
         print(f"flow: warning: test accuracy unknown: {line}", file=sys.stderr)
-    return _end(problem, run, outcome, as_json)
+    diagnosis = None
+    if not outcome.front:
+        diagnosis = (
+            f"{len(outcome.entries)} candidates fit, none is better than guessing the most frequent class "
+            f"({guess:.4f}): try more epochs, more trials or another space"
+        )
+        print(f"flow: no winners: {diagnosis}", file=sys.stderr)
+    return _end(problem, run, outcome, diagnosis, as_json)
 
 
 def _check_unchanged(run: RunDirectory, fingerprint: str) -> None:
@@ -199,14 +212,14 @@ def _end_without(problem: Problem, run: RunDirectory, diagnosis: str, as_json: b
     return 1
 
 
-def _end(problem: Problem, run: RunDirectory, outcome: Outcome, as_json: bool) -> int:
+def _end(problem: Problem, run: RunDirectory, outcome: Outcome, diagnosis: str | None, as_json: bool) -> int:
     """Write winners and report, print the table (or JSON)."""
     from flow.report.html import write_report
     from flow.report.run_view import load_run
     from flow.report.show import show_text
 
     training = sum(float(r.get("seconds") or 0.0) for e in outcome.entries for r in e.rungs.values())
-    data = winners_dict(problem, outcome.front, True, outcome.reason)
+    data = winners_dict(problem, outcome.front, True, outcome.reason, diagnosis)
     run.write_winners(data)
     run.log(
         "end", elapsed_s=round(run.elapsed_s, 3), training_s=round(training, 3), loop_s=round(outcome.loop_s, 3),

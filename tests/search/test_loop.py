@@ -84,6 +84,18 @@ def test_the_front_is_the_pareto_front_of_the_fully_trained(tmp_path: Path) -> N
         assert any(w.cost <= entry.cost and (w.accuracy or 0) >= (entry.accuracy or 0) for w in full)
 
 
+def test_nobody_wins_who_is_not_above_the_floor(tmp_path: Path) -> None:
+    whole = search_in(tmp_path / "a", problem_of(), FormulaEvaluator())
+    floor = float(whole.front[1].accuracy or 0)
+    run = RunDirectory.create(tmp_path, "b", overwrite=False)
+    run.write_settings({"schema": 1})
+    outcome = Search(problem_of(), run, FormulaEvaluator(), SilentDisplay(), floor=floor).go()
+    run.close()
+    assert outcome.front
+    assert all((e.accuracy or 0) > floor for e in outcome.front)
+    assert told(outcome) == told(whole), "the floor changes who wins, not what is tried"
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: Path, sampler: str) -> None:
     first = search_in(tmp_path / "a", problem_of(sampler=sampler), FormulaEvaluator())
