@@ -108,7 +108,8 @@ Ticket = tuple[Entry, str, Callable[[], dict[str, Any]]]
 class Outcome:
     """How a search ended: ``entries`` in order of proposal, ``front`` those that won, ``reason`` why it stopped.
 
-    ``loop_s`` are the seconds in which the loop itself worked instead of waiting for trainings.
+    ``loop_s`` are the seconds in which the loop itself worked instead of waiting for trainings, ``loop_cpu_s`` the CPU
+    seconds of that: less where trainings had the processor meanwhile.
     """
 
     entries: list[Entry]
@@ -116,6 +117,7 @@ class Outcome:
     reason: str
     proposer: Proposer
     loop_s: float
+    loop_cpu_s: float
 
 
 class Search:
@@ -128,7 +130,6 @@ class Search:
         self.floor = floor
         s = problem.settings
         checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
-        self.checker = checker
         self.proposer = Proposer(checker, s.sampler, s.seed)
         self.journal = StudyJournal(run.path / "study.journal", problem.space)
         self.replay = run.evaluated()
@@ -143,7 +144,7 @@ class Search:
         Raises ToolError if the first candidates fail one and all, or the run directory can't be written.
         """
         tickets: deque[Ticket] = deque()
-        started, waited = time.monotonic(), 0.0
+        started, cpu, waited = time.monotonic(), time.thread_time(), 0.0
         while True:
             while len(tickets) < self.problem.settings.window:
                 ticket = self.next_ticket()
@@ -159,7 +160,8 @@ class Search:
             self.take(entry, rung, result)
         self.log_rejected()
         reason = "space exhausted" if self.exhausted else "time" if self.timed_out else "trials"
-        return Outcome(self.entries, self.front(), reason, self.proposer, time.monotonic() - started - waited)
+        worked, cpu = time.monotonic() - started - waited, time.thread_time() - cpu
+        return Outcome(self.entries, self.front(), reason, self.proposer, worked, cpu)
 
     def next_ticket(self) -> Ticket | None:
         """The next job: a promotion to full training first, else a new candidate."""
@@ -205,8 +207,7 @@ class Search:
         network = build_network(candidate)
         implementation = solve(network, problem.spec, problem.board.family)
         prediction = predict(network, implementation, problem.board.part, problem.board.family)
-        checked = self.checker.check(proposal.code[None, :])
-        return Entry(proposal, candidate, implementation, prediction.total, float(checked.cost[0]))
+        return Entry(proposal, candidate, implementation, prediction.total, proposal.cost)
 
     def known(self, entry: Entry, rung: str) -> dict[str, Any] | None:
         """The result of a rung that an earlier sitting has on disk; None if there is none."""

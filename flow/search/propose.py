@@ -32,10 +32,12 @@ ENUMERATE = 200_000
 
 @dataclass(frozen=True)
 class Proposal:
-    """A feasible code not proposed before, with its number, and the Optuna trial it belongs to (None for random)."""
+    """A feasible code not proposed before, with its number, its cost as the checker has it, and its Optuna trial (None
+    for random)."""
 
     number: int
     code: Codes
+    cost: float
     trial: Any
 
 
@@ -48,6 +50,7 @@ class Proposer:
         self.rejected: Counter[str] = Counter()
         self.checked = 0
         self.seen: set[bytes] = set()
+        self.costs: dict[bytes, float] = {}
         self.number = 0
         self.nearest_miss: tuple[float, Codes] | None = None
         self.study = None if sampler == "random" else _study(sampler, seed)
@@ -65,7 +68,7 @@ class Proposer:
             return None
         self.seen.add(code.tobytes())
         self.number += 1
-        return Proposal(self.number - 1, code, trial)
+        return Proposal(self.number - 1, code, self.costs[code.tobytes()], trial)
 
     def tell(self, proposal: Proposal, accuracy: float | None, cost: float) -> None:
         """The result of a proposal; ``accuracy`` None if it failed."""
@@ -114,6 +117,7 @@ class Proposer:
             if key not in self.seen and key not in within:
                 within.add(key)
                 new.append(i)
+                self.costs[key] = float(checked.cost[i])
         return np.array(new, dtype=np.int64), checked.violation
 
     def _draw(self) -> Codes | None:

@@ -223,6 +223,7 @@ def _end(problem: Problem, run: RunDirectory, outcome: Outcome, diagnosis: str |
     run.write_winners(data)
     run.log(
         "end", elapsed_s=round(run.elapsed_s, 3), training_s=round(training, 3), loop_s=round(outcome.loop_s, 3),
+        loop_cpu_s=round(outcome.loop_cpu_s, 3),
         reason=outcome.reason,
     )  # fmt: skip
     view = load_run(run.path)

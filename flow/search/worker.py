@@ -29,6 +29,9 @@ Handler = Callable[[Job], dict[str, Any]]
 
 MODEL_FILE = "model.keras"
 
+NICENESS = 5
+"""Trainings yield to the loop, which hands them their work, and to whoever else uses the machine."""
+
 
 def serve(setup: Callable[[Job], Handler], answer_fd: int) -> None:
     """Answer jobs until standard input closes: the first line is for ``setup``, whose result handles the others.
@@ -146,4 +149,5 @@ def candidate_seed(seed: int, digest: str) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     serve(training_setup, int(sys.argv[1]))
