@@ -168,7 +168,42 @@ def test_a_mistake_on_the_command_line_is_one_line_and_code_2(flow: Flow, argume
 
 
 def test_a_command_that_is_nothing_like_any_lists_them_all(flow: Flow) -> None:
-    assert "known: boards, datasets, doctor, predict, report, search, show, spaces" in flow("qqq").complaint
+    names = "boards, calibrate, datasets, doctor, predict, report, reproduce, search, show, spaces"
+    assert f"known: {names}" in flow("qqq").complaint
+
+
+def test_reproduce_prints_the_papers_figures_beside_the_recomputed_ones(flow: Flow) -> None:
+    done = flow("reproduce", "iccad19")
+    assert done.code == 0
+    assert "29,904" in done.out
+    assert "71,376" in done.out
+    data = json.loads(flow("reproduce", "iccad19", "--json").out)
+    assert data["source"] == "arXiv:1911.00105"
+    assert [d["name"] for d in data["designs"]] == ["D", "E", "F"]
+
+
+def test_calibrate_names_a_file_it_cannot_use(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
+    done = flow("calibrate", str(tmp_path / "mine.csv"), "--out", str(tmp_path / "out"))
+    assert done.code == 2
+    assert "mine.csv" in done.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_calibrate_writes_the_shipped_coefficients_again_from_their_data(
+    flow: Flow, tmp_path: Path, shared_data: Path, repository: Path
+) -> None:
+    names = ("wa_hls4ml_dense", "hls4ml_layers", "hls4ml_designs", "hls_vs_vivado_pairs")
+    files = [str(shared_data / "synthesis" / f"{name}.csv") for name in names]
+    done = flow("calibrate", *files, "--out", str(tmp_path))
+    assert done.code == 0
+    shipped = (repository / "flow" / "estimate" / "coefficients" / "hls4ml.json").read_text()
+    fitted = (tmp_path / "hls4ml.json").read_text()
+    number = r"-?\d+\.?\d*(?:e-?\d+)?"  # the last digits may differ with the processor's linear algebra
+    assert re.sub(number, "#", fitted) == re.sub(number, "#", shipped)
+    assert [float(n) for n in re.findall(number, fitted)] == pytest.approx(
+        [float(n) for n in re.findall(number, shipped)], rel=1e-4, abs=1e-6
+    )
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -136,6 +136,7 @@ def _winner(w: Winner, m: Measurement, capacity: Resources | None, budget: Resou
         "lut": text.amount(m.resources.lut),
         "interval": _range(m),
         **{name: text.amount(getattr(m.resources, name)) for name in ("ff", "bram18", "uram", "dsp")},
+        **{f"{name}_interval": text.interval(m, name).partition(" ")[2] for name in ("ff", "bram18", "uram", "dsp")},
         "throughput": text.significant(m.throughput_per_s or (w.throughput_per_s if predicted else None)),
         "latency": text.significant(m.latency_us or (w.latency_us if predicted else None)),
         "bars": bars,

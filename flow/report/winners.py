@@ -48,7 +48,11 @@ def winners_table(
     if not rows:
         return "no winners"
     capacity = board if isinstance(board, Resources) or board is None else board.capacity
-    blocks = [f"{title}\n{_one_table([(w, m) for w, m in pairs], capacity)}" for title, pairs in by_source(rows)]
+    blocks = []
+    for title, pairs in by_source(rows):
+        blocks.append(f"{title}\n{_one_table(pairs, capacity)}")
+        if any(getattr(m.high, n) is not None for _, m in pairs for n in RESOURCE_NAMES if n != "lut"):
+            blocks.append(f"low and high end of the other amounts\n{_intervals_table(pairs, capacity)}")
     return "\n\n".join([*blocks, "networks (w, a: bits of weights and activations)\n" + _networks(rows)])
 
 
@@ -159,8 +163,20 @@ def _weight(weight: WeightFormat) -> str:
     return f"w{weight.width}" if weight.kind == "fixed" else weight.kind
 
 
+def _shown(pairs: Sequence[tuple[Winner, Measurement]], capacity: Resources | None) -> list[str]:
+    """The resources that get a column beside LUT."""
+    return [n for n in RESOURCE_NAMES if n not in ("lut", "uram") or (n == "uram" and _has_uram(pairs, capacity))]
+
+
+def _intervals_table(pairs: Sequence[tuple[Winner, Measurement]], capacity: Resources | None) -> str:
+    """Amounts with their intervals, for all resources but LUT, whose interval stands in the main table."""
+    shown = _shown(pairs, capacity)
+    rows = [[shorten(w.id, ID_WIDTH), *(interval(m, n) for n in shown)] for w, m in pairs]
+    return table(["id", *(f"{LABELS[n]} [low-high]" for n in shown)], rows, right=range(1, len(shown) + 1))
+
+
 def _one_table(pairs: Sequence[tuple[Winner, Measurement]], capacity: Resources | None) -> str:
-    shown = [n for n in RESOURCE_NAMES if n not in ("lut", "uram") or (n == "uram" and _has_uram(pairs, capacity))]
+    shown = _shown(pairs, capacity)
     head = [
         "id",
         "val acc",

@@ -262,3 +262,15 @@ def test_entries_of_the_file_are_shown_as_they_are(view: RunView) -> None:
 
 def test_without_winners_it_says_so() -> None:
     assert winners_table([], BOARD) == "no winners"
+
+
+def test_every_amount_has_its_interval_where_it_is_predicted() -> None:
+    predicted = dataclasses.replace(
+        measurement(random.Random(0), 1234.0), low=Resources(900, 1100, 2, 0, 1), high=Resources(1600, 2100, 7, 0, 9)
+    )
+    text = winners_table([winner("w1", predicted)], BOARD)
+    for name in ("ff", "bram18", "dsp"):
+        assert interval(predicted, name) in text
+    assert "[1,100-2,100]" in text
+    measured = dataclasses.replace(predicted, source="synthesized", low=Resources(), high=Resources())
+    assert "low and high end" not in winners_table([winner("w1", measured)], BOARD)
