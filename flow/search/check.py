@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from flow.resources import RESOURCE_NAMES
 from flow.space.batch import RULES, batch_table
 from flow.space.space import Codes, SearchSpace, Task
 from flow.spec import Spec
+
+if TYPE_CHECKING:
+    from flow.search.settings import Problem
 
 INVALID = 1e9
 """Violation of a code that breaks one rule: more than any valid network misses its limits by."""
@@ -72,3 +76,8 @@ class Checker:
                     shares.append(np.where(used > 0, used / budget, 0.0) if budget else np.where(used > 0, np.inf, 0.0))
         worst: NDArray[np.float64] = np.max(shares, axis=0)
         return np.where(np.isnan(worst), np.inf, worst)
+
+
+def checker_for(problem: Problem) -> Checker:
+    """The checker of a resolved search."""
+    return Checker(problem.space, problem.task, problem.spec, problem.board.family, problem.settings.minimize)

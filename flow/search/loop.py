@@ -18,7 +18,7 @@ from flow.estimate.predict import predict
 from flow.implement.solver import Implementation, solve
 from flow.network.network import build_network
 from flow.resources import Measurement
-from flow.search.check import Checker
+from flow.search.check import checker_for
 from flow.search.journal import StudyJournal
 from flow.search.pareto import pareto_front
 from flow.search.propose import Proposal, Proposer
@@ -129,8 +129,7 @@ class Search:
         self.problem, self.run, self.evaluator, self.display = problem, run, evaluator, display
         self.floor = floor
         s = problem.settings
-        checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
-        self.proposer = Proposer(checker, s.sampler, s.seed)
+        self.proposer = Proposer(checker_for(problem), s.sampler, s.seed)
         self.journal = StudyJournal(run.path / "study.journal", problem.space)
         self.replay = run.evaluated()
         self.entries: list[Entry] = []

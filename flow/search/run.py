@@ -50,19 +50,18 @@ def run_search(
             raise MissingDependency(distribution, "search")
     if resume and overwrite:
         raise InputError("--resume goes on with a run, --overwrite empties it: choose one")
-    with _terminated_like_interrupted():
+    with _terminated_like_interrupted(), contextlib.ExitStack() as held:
         if resume:
             run, settings = _reopen(asked, root, name)
+            held.callback(run.close)
         else:
             settings = _new_settings(asked)
         problem = resolve(settings)
         fingerprint, guess = _look_at(settings.dataset)
         if not resume:
             run = RunDirectory.create(root, _run_name(name, root), overwrite)
-        try:
-            return _search(problem, run, fingerprint, guess, resume, as_json)
-        finally:
-            run.close()
+            held.callback(run.close)
+        return _search(problem, run, fingerprint, guess, resume, as_json)
 
 
 def _new_settings(asked: Mapping[str, Any]) -> SearchSettings:
@@ -161,7 +160,8 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float,
             file=sys.stderr,
         )
         raise
-    display.stop()
+    finally:
+        display.stop()  # whatever ended the search, the terminal gets its cursor back
     for line in problems:
         print(f"flow: warning: test accuracy unknown: {line}", file=sys.stderr)
     diagnosis = None
@@ -191,14 +191,13 @@ def _check_unchanged(run: RunDirectory, fingerprint: str) -> None:
 def _nothing_feasible(problem: Problem) -> str | None:
     """Why no candidate of the space can meet the spec, or None if one was found. Trains nothing."""
     from flow.implement.diagnose import diagnose
-    from flow.search.check import Checker
+    from flow.search.check import checker_for
     from flow.search.propose import Proposer
 
-    s = problem.settings
-    checker = Checker(problem.space, problem.task, problem.spec, problem.board.family, s.minimize)
-    if Proposer(checker, "random", s.seed).propose() is not None:
+    seed = problem.settings.seed
+    if Proposer(checker_for(problem), "random", seed).propose() is not None:
         return None
-    return diagnose(problem.space, problem.task, problem.spec, problem.board.family, s.seed).sentence
+    return diagnose(problem.space, problem.task, problem.spec, problem.board.family, seed).sentence
 
 
 def _end_without(problem: Problem, run: RunDirectory, diagnosis: str, as_json: bool) -> int:
@@ -207,7 +206,7 @@ def _end_without(problem: Problem, run: RunDirectory, diagnosis: str, as_json: b
     run.write_winners(data)
     run.log("end", elapsed_s=run.elapsed_s, training_s=0.0, reason="nothing feasible")
     if as_json:
-        print(json.dumps({**data, "run": str(run.path)}, indent=1, allow_nan=False))
+        _print_json(data, run)
     print(f"flow: nothing feasible: {diagnosis}", file=sys.stderr)
     return 1
 
@@ -229,11 +228,16 @@ def _end(problem: Problem, run: RunDirectory, outcome: Outcome, diagnosis: str |
     view = load_run(run.path)
     write_report(view, run.path / "report.html")
     if as_json:
-        print(json.dumps({**data, "run": str(run.path)}, indent=1, allow_nan=False))
+        _print_json(data, run)
     else:
         print(show_text(view))
         print(f"\nreport: {run.path / 'report.html'}\nmodels: {run.path / 'candidates'}/DIGEST/model.keras")
     return 0 if outcome.front else 1
+
+
+def _print_json(winners: Mapping[str, Any], run: RunDirectory) -> None:
+    """What ``--json`` prints: the content of ``winners.json``, and where the run is."""
+    print(json.dumps({**winners, "run": str(run.path)}, indent=1, allow_nan=False))
 
 
 def _keep_what_is_done(problem: Problem, run: RunDirectory, search: Search | None, reason: str) -> None:
