@@ -65,7 +65,7 @@ LOCK = $(UV) pip compile pyproject.toml --quiet --extra search --extra hls --uni
   --fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 lock:
 	@$(LOCK) --upgrade --output-file requirements.lock
-	@$(LOCK) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --upgrade --extra rtl --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

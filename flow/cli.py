@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from flow import __version__
+from flow.commands import COMMANDS
 from flow.errors import FlowError, InputError, MissingDependency, nearest
 
 DEFECT = 70
 INTERRUPTED = 130
-RUNS = "runs"
 EXTRAS = {"hls4ml": "hls", "da4ml": "rtl"}
 """Extras that bring a module; ``search`` brings all others."""
 
@@ -141,227 +140,12 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
     parser.commands = commands.choices
 
-    def command(name: str, handler: Any, help_text: str) -> Parser:
-        sub: Parser = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
-        sub.set_defaults(handler=handler)
+    for name in COMMANDS:
+        module = importlib.import_module(f"flow.commands.{name}")
+        text: str = module.HELP
+        sub: Parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(handler=module.run)
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         sub.add_argument("--json", action="store_true", help="print machine-readable JSON")
-        return sub
-
-    sub = command("boards", do_boards, "list the boards, or show one with the source of each number")
-    sub.add_argument("name", nargs="?", help="a board's name or a .yaml file")
-    sub = command("spaces", do_spaces, "list the search spaces, or show the decisions of one")
-    sub.add_argument("name", nargs="?", help="a space's name or a .yaml file")
-    sub = command("datasets", do_datasets, "list the data sets, or describe one")
-    sub.add_argument("name", nargs="?", help="a data set's name or an .npz file")
-    command("doctor", do_doctor, "say which tools and packages are here, and what to install")
-    sub = command("predict", do_predict, "predict resources and timing of a candidate on a board")
-    sub.add_argument("candidate", type=Path, help="a candidate.json")
-    sub.add_argument("--board", required=True, help="a board's name or a .yaml file")
-    add_limits(sub)
-    sub = command("search", do_search, "search for networks that fit a board")
-    add_search(sub)
-    for name, handler, text in (
-        ("show", do_show, "show the winners of a run"),
-        ("report", do_report, "write report.html of a run"),
-    ):
-        sub = command(name, handler, text)
-        sub.add_argument("run", nargs="?", default="latest", help="a run's name or folder (default: the latest)")
-        sub.add_argument("--runs", type=Path, default=Path(RUNS), help="folder of the runs (default: %(default)s)")
-    sub = command("calibrate", do_calibrate, "fit the calibrated predictor to synthesis reports")
-    sub.add_argument("data", nargs="+", type=Path, help="CSV files: csynth rows, designs, HLS and synthesis pairs")
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the coefficients")
-    sub.add_argument(
-        "--rescale", action="store_true", help="keep the shipped coefficients, scale them to your own few reports"
-    )
-    sub = command("reproduce", do_reproduce, "recompute the designs of a paper: claimed, as published, corrected")
-    sub.add_argument("paper", choices=["iccad19"], help="iccad19: arXiv:1911.00105")
+        module.arguments(sub)
     return parser
-
-
-def add_limits(sub: argparse.ArgumentParser) -> None:
-    """The options that make up a spec."""
-    sub.add_argument(
-        "--lut", type=float, metavar="N", help="LUT budget (default: the board's, less shell and headroom)"
-    )
-    sub.add_argument("--fps", type=float, metavar="N", help="required inferences per second (default: 1000)")
-    sub.add_argument("--latency", type=float, metavar="US", help="latency limit in microseconds (default: none)")
-    sub.add_argument("--clock", type=float, metavar="MHZ", help="clock (default: the board's)")
-
-
-def add_search(sub: argparse.ArgumentParser) -> None:
-    """The options of ``flow search``; those not given take the defaults of SearchSettings."""
-    add_limits(sub)
-    given = argparse.SUPPRESS
-    sub.add_argument("--board", default=given, help="a board's name or a .yaml file")
-    sub.add_argument("--dataset", default=given, help="a data set's name or an .npz file (default: digits)")
-    sub.add_argument("--space", default=given, help="a search space's name or a .yaml file (default: by data set)")
-    sub.add_argument("--trials", type=int, default=given, metavar="N", help="candidates to train (default: 40)")
-    sub.add_argument(
-        "--time", type=float, default=given, metavar="S", dest="time_s", help="time limit in seconds (default: 540)"
-    )
-    sub.add_argument("--seed", type=int, default=given, help="seed of everything random (default: 0)")
-    sub.add_argument("--sampler", default=given, help="random, tpe or nsga2 (default: tpe)")
-    sub.add_argument("--minimize", default=given, help="second objective: lut or scarcest (default: lut)")
-    sub.add_argument("--jobs", type=int, default=given, help="worker processes (default: one a core)")
-    sub.add_argument("--epochs-short", type=int, default=given, help="epochs of the short rung (default: 10)")
-    sub.add_argument("--epochs-full", type=int, default=given, help="epochs of full training (default: 40)")
-    sub.add_argument("--class-weights", action="store_true", default=given, help="weigh classes by their frequency")
-    sub.add_argument("--estimator-only", action="store_true", default=given, help="never look for a vendor tool")
-    sub.add_argument("--name", help="name of the run (default: date and time)")
-    sub.add_argument("--resume", action="store_true", help="go on with the run --name (default: the latest)")
-    sub.add_argument("--overwrite", action="store_true", help="empty the run --name if it exists")
-    sub.add_argument("--runs", type=Path, default=Path(RUNS), help="folder of the runs (default: %(default)s)")
-
-
-def print_json(value: Any) -> int:
-    """Print JSON to standard output."""
-    print(json.dumps(value, indent=1, allow_nan=False))
-    return 0
-
-
-def do_boards(args: argparse.Namespace) -> int:
-    """``flow boards``."""
-    from flow.board import list_boards, load_board
-    from flow.report.boards import board_json, board_text, boards_table
-
-    if args.name:
-        board = load_board(args.name)
-        if args.json:
-            return print_json(board_json(board))
-        print(board_text(board))
-        return 0
-    boards = [load_board(name) for name in list_boards()]
-    if args.json:
-        return print_json([board_json(b) for b in boards])
-    print(boards_table(boards))
-    return 0
-
-
-def do_spaces(args: argparse.Namespace) -> int:
-    """``flow spaces``."""
-    from flow.report.spaces import space_dict, space_text, spaces_table
-    from flow.space.space import list_spaces, load_space
-
-    if args.name:
-        space = load_space(args.name)
-        if args.json:
-            return print_json(space_dict(space))
-        print(space_text(space))
-        return 0
-    spaces = [load_space(name) for name in list_spaces()]
-    if args.json:
-        return print_json([space_dict(s) for s in spaces])
-    print(spaces_table(spaces))
-    return 0
-
-
-def do_datasets(args: argparse.Namespace) -> int:
-    """``flow datasets``."""
-    from flow.network.datasets import dataset_info, list_datasets
-    from flow.report.datasets import dataset_json, dataset_text, datasets_json, datasets_table
-
-    if args.name:
-        info = dataset_info(args.name)
-        if args.json:
-            return print_json(dataset_json(info))
-        print(dataset_text(info))
-        return 0
-    infos = list_datasets()
-    if args.json:
-        return print_json(datasets_json(infos))
-    print(datasets_table(infos))
-    return 0
-
-
-def do_doctor(args: argparse.Namespace) -> int:
-    """``flow doctor``."""
-    from flow.doctor import doctor_text, run_doctor, to_dict
-
-    checks = run_doctor()
-    if args.json:
-        return print_json(to_dict(checks))
-    print(doctor_text(checks))
-    return 0
-
-
-def do_predict(args: argparse.Namespace) -> int:
-    """``flow predict``: exit 0 if the candidate fits, 1 if not."""
-    from flow.board import load_board
-    from flow.report.prediction import predict_candidate, prediction_text
-    from flow.space.candidate import load_candidate
-    from flow.spec import make_spec
-
-    if args.candidate.suffix == ".keras":
-        raise InputError(f"{args.candidate}: predict reads candidate.json files, not Keras models")
-    board = load_board(args.board)
-    spec = make_spec(board, lut=args.lut, fps=args.fps, latency_us=args.latency, clock_mhz=args.clock)
-    result = predict_candidate(load_candidate(args.candidate), board, spec)
-    if args.json:
-        print_json(result)
-    else:
-        print(prediction_text(result))
-    return 0 if result["fits"] else 1
-
-
-def do_search(args: argparse.Namespace) -> int:
-    """``flow search``."""
-    from flow.search.run import run_search
-
-    asked = {"lut": args.lut, "fps": args.fps, "latency_us": args.latency, "clock_mhz": args.clock}
-    names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "minimize", "jobs", "epochs_short",
-             "epochs_full", "class_weights", "estimator_only")  # fmt: skip
-    asked = {n: v for n, v in asked.items() if v is not None} | {n: getattr(args, n) for n in names if hasattr(args, n)}
-    return run_search(
-        asked, root=args.runs, name=args.name, resume=args.resume, overwrite=args.overwrite, as_json=args.json
-    )
-
-
-def do_show(args: argparse.Namespace) -> int:
-    """``flow show``."""
-    from flow.report.run_view import load_run
-    from flow.report.show import show_json, show_text
-    from flow.search.store import find_run
-
-    view = load_run(find_run(args.runs, args.run))
-    if args.json:
-        return print_json(show_json(view))
-    print(show_text(view))
-    return 0
-
-
-def do_report(args: argparse.Namespace) -> int:
-    """``flow report``."""
-    from flow.report.html import write_report
-    from flow.report.run_view import load_run
-    from flow.search.store import find_run
-
-    path = find_run(args.runs, args.run)
-    write_report(load_run(path), path / "report.html")
-    if args.json:
-        return print_json({"run": str(path), "report": str(path / "report.html")})
-    print(path / "report.html")
-    return 0
-
-
-def do_calibrate(args: argparse.Namespace) -> int:
-    """``flow calibrate``."""
-    from flow.estimate.calibrated import shipped
-    from flow.estimate.calibration import calibrate
-
-    fitted = calibrate(args.data, args.out, base=shipped() if args.rescale else None)
-    path = args.out / "hls4ml.json"
-    if args.json:
-        return print_json({"coefficients": str(path), "data": fitted.data})
-    print(path)
-    return 0
-
-
-def do_reproduce(args: argparse.Namespace) -> int:
-    """``flow reproduce``."""
-    from flow.paper.reproduce import reproduce, reproduce_text
-
-    if args.json:
-        return print_json(reproduce())
-    print(reproduce_text())
-    return 0

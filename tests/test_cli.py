@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flow import __version__, cli
+from flow.commands import datasets
 from flow.errors import InputError, MissingDependency, NothingFeasible, ToolError
 from tests.report.builder import build_run, candidate
 
@@ -420,7 +421,7 @@ def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def handler(_: Any) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "do_datasets", handler)
+    monkeypatch.setattr(datasets, "run", handler)
 
 
 @pytest.mark.parametrize(
@@ -496,9 +497,9 @@ def test_a_terminal_without_the_letters_gets_question_marks(tmp_path: Path) -> N
 
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom flow import cli\n"
+        "import os, signal, sys\nfrom flow import cli\nfrom flow.commands import datasets\n"
         "def handler(args):\n    os.kill(os.getpid(), signal.SIGINT)\n    return 0\n"
-        "cli.do_datasets = handler\nsys.exit(cli.main(['datasets']))\n"
+        "datasets.run = handler\nsys.exit(cli.main(['datasets']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "flow: interrupted\n")
