@@ -19,12 +19,14 @@ option = $(if $(call given,$(2))$(3),--$(1)=$(call quoted,$(or $(call given,$(2)
 SPEC = $(call option,dataset,DATASET) $(call option,space,SPACE) $(call option,lut,LUT) $(call option,fps,FPS) \
   $(call option,latency,LATENCY) $(call option,clock,CLOCK) $(call option,sampler,SAMPLER) $(call option,jobs,JOBS)
 
-.PHONY: help search ci test lint format types benchmarks lock clean
+.PHONY: help search bitstream ci test lint format types benchmarks lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make search BOARD=pynq-z2   search networks for a board (flow boards lists them)"
 	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= JOBS=]"
+	@echo "make bitstream              make the latest run's best winner run on its board: project, and bitstream with Vivado"
+	@echo "                            [BOARD= WINNER= RUN= BACKEND= CLOCK= TOOL= OUT= EMIT_ONLY=1]"
 	@echo "make ci [BOARD=pynq-z2 ...] estimator only, fixed seed, JSON on stdout, within 3 minutes: for a CI job"
 	@echo "make test                   ruff, mypy and all tests"
 	@echo "make lint | format | types  one of them; format rewrites files"
@@ -36,6 +38,11 @@ help:
 search: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD) $(SPEC) $(call option,trials,TRIALS) $(call option,time,TIME) \
 	  $(call option,seed,SEED) $(call option,name,NAME)
+
+bitstream: $(BIN)/main.stamp
+	@$(BIN)/flow bitstream $(if $(call given,WINNER),$(call quoted,$(call given,WINNER))) $(call option,board,BOARD) \
+	  $(call option,run,RUN) $(call option,backend,BACKEND) $(call option,clock,CLOCK) $(call option,tool,TOOL) \
+	  $(call option,out,OUT) $(if $(filter-out 0 no,$(call given,EMIT_ONLY)),--emit-only)
 
 ci: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD,pynq-z2) $(SPEC) $(call option,trials,TRIALS,16) --time 150 \

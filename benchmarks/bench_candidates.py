@@ -22,17 +22,17 @@ import numpy as np
 from flow import __version__
 from flow.board import load_board
 from flow.errors import FlowError
+from flow.estimate.calibrated import CALIBRATED
 from flow.estimate.predict import predict
-from flow.estimate.structural import STRUCTURAL
 from flow.implement.solver import solve
 from flow.network.fixed import FixedFormat
 from flow.network.network import build_network
 from flow.search.check import Checker
 from flow.space.space import Codes, Task, load_space
-from flow.spec import make_spec
+from flow.spec import BOUNDS, make_spec
 
 BATCH = 512
-"""Codes checked at once by the search (``flow.search.propose.BATCH``)."""
+"""Codes checked at once by the search (``flow.search.feasible.BATCH``)."""
 ONE_BY_ONE = 64
 """Codes a round of the baseline."""
 PIXELS = FixedFormat(8, 0, signed=False)
@@ -65,17 +65,21 @@ def main() -> None:
     parser.add_argument("--board", default="pynq-z2", help="board (default: %(default)s)")
     parser.add_argument("--fps", type=float, help="required inferences per second (default: 1000)")
     parser.add_argument("--latency", type=float, help="latency limit in microseconds (default: none)")
+    parser.add_argument("--bound", choices=BOUNDS, default="upper", help="end that has to fit (default: %(default)s)")
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     board = load_board(args.board)
-    spec = make_spec(board, fps=args.fps, latency_us=args.latency)
+    spec = make_spec(board, fps=args.fps, latency_us=args.latency, bound=args.bound)
     print(
-        f"fpga-nas-flow {__version__}, {STRUCTURAL.name} {STRUCTURAL.version}, Python {platform.python_version()}, "
+        f"fpga-nas-flow {__version__}, {CALIBRATED.name} {CALIBRATED.version}, Python {platform.python_version()}, "
         f"numpy {np.__version__}, one core of {platform.machine()}"
     )
     latency = "no latency limit" if args.latency is None else f"{args.latency:g} us"
-    print(f"{board.name}, {spec.min_throughput_per_s:g} inferences/s, {latency}; candidates a second\n")
+    print(
+        f"{board.name}, {spec.min_throughput_per_s:g} inferences/s, {latency}, {spec.bound} bound; "
+        "candidates a second\n"
+    )
     print(f"{'space':20} {'batches':>10} {'one by one':>11} {'ratio':>7} {'feasible':>9}")
     for name, task in TASKS.items():
         space = load_space(name.partition(" ")[0], task)

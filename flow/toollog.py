@@ -32,6 +32,10 @@ Cause = Literal[
     "crash",
     "co-simulation differs",
     "other version",
+    "does not fit",
+    "not routed",
+    "timing missed",
+    "server unreachable",
 ]
 """Why a run failed: each has a message of its own."""
 
@@ -64,6 +68,11 @@ def _symptom(cause: Cause, pattern: str, hint: str) -> Symptom:
 # The first that matches counts, so the particular goes before the general. Where the messages come from: Vivado and
 # Vitis logs in public issues (finn#948, opentitan#18098, esp#178, hls4ml#1030) and AMD's answer records.
 SYMPTOMS: tuple[Symptom, ...] = (
+    _symptom(
+        "server unreachable",
+        r"ERROR: remote_hls: cannot reach ",
+        "try `ssh $REMOTE_HLS_HOST true`; what was done is kept, so run it again when the server answers",
+    ),
     _symptom(
         "disk full",
         r"(?i).*(no space left on device|disk quota exceeded|not enough (disk )?space)",
@@ -143,7 +152,7 @@ def examine(lines: Sequence[str]) -> LogReport:
             if symptom.pattern.match(line.strip()):
                 return LogReport(tail, shorten(line), symptom)
     # The first error is the cause; those after it ("command returned error code") follow from it.
-    errors = [line for line in lines if re.match(r"\s*(ERROR|@E|FATAL|Error)\b", line)]
+    errors = [line for line in lines if re.match(r"\s*(\S+:\d+: )?(ERROR|@E|FATAL|Error)\b", line)]
     return LogReport(tail, shorten(errors[0]) if errors else "", None)
 
 

@@ -85,6 +85,16 @@ def write(folder: Path, text: str, name: str = "mine.yaml") -> str:
     return str(path)
 
 
+def test_a_board_may_say_how_much_of_the_period_hls_leaves_to_routing(tmp_path: Path) -> None:
+    assert load_board(write(tmp_path, EXAMPLE)).hls_uncertainty is None
+    text = EXAMPLE.replace("kind: mmcm", "kind: mmcm\n  uncertainty_percent: 20")
+    board = load_board(write(tmp_path, text))
+    assert board.hls_uncertainty == 20
+    assert board.sources["clock.uncertainty_percent"] == board.sources["clock.kind"]
+    with pytest.raises(InputError, match=r"clock\.uncertainty_percent: expected a number from 0 to 90, not 100"):
+        load_board(write(tmp_path, text.replace("percent: 20", "percent: 100")))
+
+
 # The shipped boards
 
 

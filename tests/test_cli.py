@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flow import __version__, cli
+from flow.commands import COMMANDS as ALL_COMMANDS
 from flow.commands import datasets
 from flow.errors import InputError, MissingDependency, NothingFeasible, ToolError
 from tests.report.builder import build_run, candidate
 
-COMMANDS = ("boards", "spaces", "datasets", "doctor", "predict", "search", "show", "report")
+COMMANDS = ("boards", "spaces", "datasets", "doctor", "predict", "check", "search", "show", "report")
 QUICK = tuple(name for name in COMMANDS if name not in ("search", "doctor"))
 
 
@@ -143,11 +144,14 @@ def test_the_version_is_the_packages(flow: Flow) -> None:
         ),
         (
             ["search", "--bord=pynq-z2"],
-            "flow search: error: unknown option --bord: did you mean --board? (see `flow search --help`)",
+            (
+                "flow search: error: unknown option --bord: did you mean --board or --bound or --mode? "
+                "(see `flow search --help`)"
+            ),
         ),
         (
             ["search", "--over"],
-            "flow search: error: unknown option --over: did you mean --overwrite? (see `flow search --help`)",
+            "flow search: error: unknown option --over: did you mean --overwrite or --mode? (see `flow search --help`)",
         ),
         (
             ["predict", "c.json"],
@@ -156,6 +160,10 @@ def test_the_version_is_the_packages(flow: Flow) -> None:
         (
             ["predict", "c.json", "--board", "x", "--lut", "many"],
             "flow predict: error: argument --lut: invalid float value: 'many' (see `flow predict --help`)",
+        ),
+        (
+            ["check", "m.keras", "--lut", "9"],
+            "flow check: error: unknown option --lut: did you mean --max-lut or --input? (see `flow check --help`)",
         ),
         (["boards", "a", "b"], "flow: error: unrecognized arguments: b (see `flow --help`)"),
         (["boards", "-x"], "flow: error: unrecognized arguments: -x (see `flow --help`)"),
@@ -169,8 +177,7 @@ def test_a_mistake_on_the_command_line_is_one_line_and_code_2(flow: Flow, argume
 
 
 def test_a_command_that_is_nothing_like_any_lists_them_all(flow: Flow) -> None:
-    names = "boards, calibrate, datasets, doctor, predict, report, reproduce, search, show, spaces"
-    assert f"known: {names}" in flow("qqq").complaint
+    assert f"known: {', '.join(sorted(ALL_COMMANDS))}" in flow("qqq").complaint
 
 
 def test_reproduce_prints_the_papers_figures_beside_the_recomputed_ones(flow: Flow) -> None:
@@ -236,7 +243,9 @@ def test_any_arguments_end_with_a_code_and_no_traceback(arguments: list[str], fl
         (["spaces", "none.yaml"], "cannot read search space none.yaml: No such file or directory"),
         (["datasets", "none.npz"], "cannot read data set none.npz: No such file or directory"),
         (["predict", "none.json", "--board", "pynq-z2"], "cannot read candidate none.json: No such file or directory"),
-        (["predict", "m.keras", "--board", "pynq-z2"], "m.keras: "),
+        (["predict", "m.keras", "--board", "pynq-z2"], "cannot read model m.keras: No such file or directory"),
+        (["check", "m.keras", "--board", "pynq-z2"], "cannot read model m.keras: No such file or directory"),
+        (["check", "m.h5", "--board", "pynq-z2"], "m.h5: only .keras files are read"),
         (["show"], "no run 'latest': there are no runs in runs yet, `flow search` makes one"),
         (["report", "mine", "--runs", "elsewhere"], "no run 'mine': there are no runs in elsewhere yet"),
     ],

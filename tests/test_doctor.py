@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def test_the_doctor_looks_for_everything_within_a_second(tmp_path: Path) -> None
     checks = run_doctor(tmp_path, {"PATH": "/usr/bin:/bin"})
     seconds = time.perf_counter() - start
     names = {check.name for check in checks}
-    assert {"python", "numpy", "tensorflow", "qkeras-v3", "make", "verilator", "yosys", "nextpnr"} <= names
+    assert {"python", "numpy", "tensorflow", "qkeras-v3", "make", "verilator", "yosys"} <= names
+    assert {"nextpnr-ecp5", "nextpnr-ice40"} <= names
     assert {"vivado", "vitis_hls", "vivado_hls", "memory", "free disk"} <= names
     if not any(check.found for check in checks if check.name in {"vivado", "vitis_hls", "vivado_hls"}):
         assert seconds < 1
@@ -112,6 +114,16 @@ def test_a_version_is_read_from_what_the_tool_prints(install: Install, printed: 
     folder = install("bin/frob", f"printf '%s\\n' '{printed}'")
     check = check_tool(TOOL, {"PATH": f"{folder}:/usr/bin:/bin"})
     assert (check.version, check.problem) == (version, "")
+
+
+def test_a_tool_that_is_too_old_is_a_problem_unless_a_wheel_takes_its_place(install: Install) -> None:
+    folder = install("bin/frob", "echo 'Frob 0.9 (git)'")
+    old = replace(TOOL, least=(0, 23))
+    check = check_tool(old, {"PATH": f"{folder}:/usr/bin:/bin"})
+    assert check.status == "problem"
+    assert check.problem == f"{folder}/frob is too old: 0.23 or later is needed"
+    instead = check_tool(replace(old, wheels=("numpy",)), {"PATH": f"{folder}:/usr/bin:/bin"})
+    assert (instead.version, instead.problem) == (f"{metadata.version('numpy')} (numpy)", "")
 
 
 def test_the_vendor_variable_finds_a_tool_that_is_not_on_path(install: Install, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.archive.builder import write_small
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULES = sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("flow/**/*.py"))
 HEAVY = frozenset(
@@ -274,7 +276,9 @@ def test_an_installed_wheel_works_outside_the_clone_with_the_base_packages_only(
                 if top.name not in {"..", "__pycache__"} and not target.exists():
                     target.symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / top)
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    for arguments in (["boards"], ["spaces"], ["doctor"]):
+    model = str(write_small(tmp_path / "model.keras"))
+    gate = ["--board", "zcu104", "--max-lut", "100000", "--min-fps", "1000"]
+    for arguments in (["boards"], ["spaces"], ["doctor"], ["predict", model, *gate[:2]], ["check", model, *gate]):
         done = run([str(python.parent / "flow"), *arguments], cwd=tmp_path, env=env)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         if arguments == ["boards"]:

@@ -194,7 +194,17 @@ def test_a_report_that_can_not_be_read_is_a_failure(tmp_path: Path) -> None:
     assert caught.value.cause == "unparsable"
     assert caught.value.tail == ("done",)
     expected = "frob synth: ended with status 0, but its report can't be read: out:3: lut is 'x', not a whole number"
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"{expected}; log: {caught.value.log}"
+
+
+def test_what_a_report_says_is_wrong_comes_with_the_log(tmp_path: Path) -> None:
+    def parse() -> None:
+        raise ToolFailure("written by release 2018.3", "other version")
+
+    with pytest.raises(ToolFailure) as caught:
+        run_tool(shell("echo done; touch out", tmp_path, ["out"]), parse)
+    assert (caught.value.cause, caught.value.tail) == ("other version", ("done",))
+    assert str(caught.value) == f"frob synth: written by release 2018.3; log: {caught.value.log}"
 
 
 @pytest.mark.parametrize(

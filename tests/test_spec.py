@@ -41,6 +41,7 @@ def test_the_file_form_has_the_fields_the_reports_read() -> None:
         "max_latency_us": 500,
         "clock_mhz": 1000 / 7,
         "requested_clock_mhz": 150,
+        "bound": "upper",
     }
     assert json.loads(json.dumps(data, allow_nan=False)) == data
 

@@ -9,10 +9,16 @@ COMMANDS = (
     "datasets",
     "doctor",
     "predict",
+    "check",
     "search",
     "show",
     "report",
+    "convert",
+    "synth",
+    "verify",
+    "bitstream",
     "calibrate",
     "reproduce",
+    "compare",
 )
 """The commands, in the order of ``flow --help``."""

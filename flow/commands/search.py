@@ -22,11 +22,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--time", type=float, default=given, metavar="S", dest="time_s", help="time limit in seconds (default: 540)"
     )
     parser.add_argument("--seed", type=int, default=given, help="seed of everything random (default: 0)")
-    parser.add_argument("--sampler", default=given, help="random, tpe or nsga2 (default: tpe)")
+    parser.add_argument("--sampler", default=given, help="ehvi, nsga2, random, reinforce or tpe (default: tpe)")
+    parser.add_argument(
+        "--mode", default=given, help="joint, separate or nested: how architecture and bits are decided"
+    )
     parser.add_argument("--minimize", default=given, help="second objective: lut or scarcest (default: lut)")
+    parser.add_argument(
+        "--bound",
+        default=given,
+        help="what of a 90%% interval has to fit: its upper end or its middle (default: upper)",
+    )
     parser.add_argument("--jobs", type=int, default=given, help="worker processes (default: one a core)")
     parser.add_argument("--epochs-short", type=int, default=given, help="epochs of the short rung (default: 10)")
     parser.add_argument("--epochs-full", type=int, default=given, help="epochs of full training (default: 40)")
+    parser.add_argument(
+        "--epochs-total", type=int, default=given, metavar="N", help="epochs of all trainings together (default: any)"
+    )
     parser.add_argument("--class-weights", action="store_true", default=given, help="weigh classes by their frequency")
     parser.add_argument("--estimator-only", action="store_true", default=given, help="never look for a vendor tool")
     parser.add_argument("--name", help="name of the run (default: date and time)")
@@ -40,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from flow.search.run import run_search
 
     asked = {"lut": args.lut, "fps": args.fps, "latency_us": args.latency, "clock_mhz": args.clock}
-    names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "minimize", "jobs", "epochs_short",
-             "epochs_full", "class_weights", "estimator_only")  # fmt: skip
+    names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "mode", "minimize", "bound", "jobs",
+             "epochs_short", "epochs_full", "epochs_total", "class_weights", "estimator_only")  # fmt: skip
     asked = {n: v for n, v in asked.items() if v is not None} | {n: getattr(args, n) for n in names if hasattr(args, n)}
     return run_search(
         asked, root=args.runs, name=args.name, resume=args.resume, overwrite=args.overwrite, as_json=args.json

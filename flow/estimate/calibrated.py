@@ -19,7 +19,7 @@ from flow.errors import InputError
 from flow.estimate.calibrated_terms import (
     CELLS,
     REGIMES,
-    cells_of,
+    cells,
     dsps,
     memories,
     regimes_of,
@@ -34,10 +34,10 @@ from flow.estimate.structural import (
     Estimate,
     Floats,
     Ints,
-    _dsp_tiles,
-    _fifo,
+    add_fifo,
+    dsp_tiles,
 )
-from flow.estimate.table import LayerTable
+from flow.estimate.table import KnownTable, LayerTable
 from flow.resources import RESOURCE_NAMES
 
 SCHEMA = 1
@@ -49,6 +49,7 @@ FEW = 64
 
 OFFSET = {"lut": 20.0, "ff": 20.0, "bram18": 1.0, "uram": 1.0, "dsp": 1.0, "cycles": 1.0, "interval": 1.0}
 """Added to both sides of a ratio, so that one block more or less than none is no infinite error."""
+OFFSETS = np.array([OFFSET[name] for name in RESOURCE_NAMES])
 
 Band = tuple[float, float]
 
@@ -64,6 +65,12 @@ class Coefficients:
     synthesis: Mapping[str, tuple[float, float, float]]
     scale: Mapping[str, float] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def ends(self) -> Floats:
+        """Factors from a prediction to the ends of its interval: shape (2, cells, resources), low and high."""
+        ratios = [[self.bands[c].get(name, (0.0, 0.0)) for name in RESOURCE_NAMES] for c in CELLS]
+        return np.ascontiguousarray(np.exp(np.array(ratios)).transpose(2, 0, 1))
 
     def to_json(self) -> str:
         """Stable text: sorted, 7 significant digits."""
@@ -117,12 +124,16 @@ class CalibratedEstimator:
         return self.coefficients or shipped()
 
     def at_clock(self, clock_ns: float) -> CalibratedEstimator:
-        """The same estimator for another clock period."""
+        """See ``Estimator.at_clock``."""
+        if clock_ns == self.clock_ns:
+            return self
         return CalibratedEstimator(self.fitted, clock_ns, self.name, self.version, self.note)
 
     def rows(self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str) -> Estimate:
-        """See ``Estimator.rows``. Weights are taken as trained and dense; see ``detailed`` for more."""
+        """See ``Estimator.rows``. Weights the table knows nothing of are taken as trained ones usually are."""
         details = DEFAULT if self.clock_ns == DEFAULT.clock_ns else replace(DEFAULT, clock_ns=self.clock_ns)
+        if isinstance(table, KnownTable):
+            details = replace(details, density=table.density, hard=table.hard, digits=table.digits)
         return self.detailed(table, reuse, stream, latency, family, details)
 
     def detailed(
@@ -150,18 +161,10 @@ class CalibratedEstimator:
 
         Errors of layers of one project go the same way, so the interval of a network is the sum of its layers'.
         """
-        f = features_of(table, np.asarray(reuse), stream, latency, is_ultra(family))
         values = estimate.resources()
-        low, high = values.copy(), values.copy()
-        cells = cells_of(f)
-        for i, name in enumerate(RESOURCE_NAMES):
-            if name == "uram":
-                continue
-            table_of_cells = np.array([self.fitted.bands[c][name] for c in CELLS])
-            offset = OFFSET[name] * (values[:, i] > 0)
-            for side, column in ((low, 0), (high, 1)):
-                scaled = (values[:, i] + offset) * np.exp(table_of_cells[cells, column]) - offset
-                side[:, i] = scaled
+        offset = OFFSETS * (values > 0)
+        least, most = self.fitted.ends[:, cells(table, reuse, stream, latency, is_ultra(family))]
+        low, high = (values + offset) * least - offset, (values + offset) * most - offset
         return np.floor(np.clip(low, 0, values)), np.ceil(np.maximum(high, values))
 
     def synthesized(self, resources: Floats) -> tuple[Floats, Floats, Floats]:
@@ -205,7 +208,7 @@ def predict_modules(c: Coefficients, f: Features, family: str = "ultrascale+") -
                 fitted[target][chosen] = value
     scale = {t: float(c.scale.get(t, 1.0)) for t in (*FITTED, "dsp", "bram18")}
     cycles, interval = times(f, fitted["cycles"])
-    tiles = _dsp_tiles(f.x, f.w, family)
+    tiles = dsp_tiles(f.x, f.w, family)
     lut, ff = np.rint(fitted["lut"] * scale["lut"]), np.rint(fitted["ff"] * scale["ff"])
     bram18, dsp = np.ceil(memories(f) * scale["bram18"]), np.ceil(dsps(f, tiles) * scale["dsp"])
     return Module(lut, ff, bram18, dsp, interval, cycles)
@@ -245,7 +248,7 @@ def fifos(f: Features) -> Floats:
     both = np.zeros((7, rows + joins.size))
     where = np.concatenate([f.stream & ~f.is_op("flatten"), np.ones(joins.size, dtype=bool)])
     width = np.concatenate([f.o * f.acc, (more * f.table.in_c * f.x)[joins]])
-    _fifo(both, where, width, np.concatenate([f.table.positions.astype(np.float64), f.positions[joins]]))
+    add_fifo(both, where, width, np.concatenate([f.table.positions.astype(np.float64), f.positions[joins]]))
     out[:] = both[:3, :rows]
     out[:, joins] += both[:3, rows:]
     return out

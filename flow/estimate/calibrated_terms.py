@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from flow.estimate.features import CODE, Features
-from flow.estimate.structural import Bools, Floats, Ints
+from flow.estimate.structural import Bools, Floats, Ints, bram18
+from flow.estimate.table import LayerTable
 
 Terms = dict[str, Floats]
 Prior = Mapping[str, float]
@@ -51,18 +52,25 @@ CELLS = (
 )  # fmt: skip
 """Kinds of rows with intervals of their own: where errors are alike. Finer than regimes."""
 
+_CELL_OF_OP = np.full(len(CODE), CELLS.index("join"))
+for _name, _cell in {"activation": "activation", "softmax": "softmax", "table_activation": "table", "maxpool": "window",
+                     "global_avgpool": "window", "padding": "window"}.items():  # fmt: skip
+    _CELL_OF_OP[CODE[_name]] = CELLS.index(_cell)
+
 
 def cells_of(f: Features) -> Ints:
     """The index in ``CELLS`` of each row."""
-    several = f.rf > f.n
-    parallel = np.where(several, 0, 1)
-    folded = np.where(f.conv, 3, np.where(f.stream, 2, parallel))
-    steady = np.where(f.rf > 1, 6, np.where(f.ultra, 4, 5))
-    constant = np.where(f.stream, 7, steady)
-    plain = np.select(
-        [f.is_op("activation") & ~f.stream, f.is_op("activation"), f.is_op("softmax"), f.is_op("table_activation"),
-         f.is_op("maxpool", "global_avgpool", "padding")], [8, 9, 10, 11, 12], 13)  # fmt: skip
-    return np.where(f.folded, folded, np.where(f.table.is_weight, constant, plain)).astype(np.int64)
+    return cells(f.table, f.rf, f.stream, f.latency, f.ultra)
+
+
+def cells(table: LayerTable, reuse: Ints | Floats, stream: Bools, latency: Bools, ultra: Bools | bool) -> Ints:
+    """``cells_of`` without features; ``ultra``: UltraScale or later."""
+    op = table.op
+    conv = (op == CODE["conv2d"]) | (op == CODE["depthwise"])
+    folded = np.where(conv, 3, np.where(stream, 2, np.where(reuse > np.maximum(table.fan_in, 1), 0, 1)))
+    constant = np.where(stream, 7, np.where(reuse > 1, 6, np.where(ultra, 4, 5)))
+    plain = _CELL_OF_OP[op] + (stream & (op == CODE["activation"]))
+    return np.where(table.is_weight, np.where(~latency & (reuse > 1), folded, constant), plain)
 
 
 def terms_of(regime: str, target: str, f: Features) -> Terms:
@@ -294,26 +302,10 @@ def memories(f: Features) -> Floats:
     index = np.flatnonzero(f.folded & (f.n * f.o * f.w > 1024))
     if index.size:
         rf, n = f.rf[index], f.n[index]
-        memory[index] = ram_blocks(f.mults[index] * f.w[index], rf) + ((rf > 2 * n) & ~f.depthwise[index])
+        memory[index] = bram18(f.mults[index] * f.w[index], rf) + ((rf > 2 * n) & ~f.depthwise[index])
     tables = np.where(f.is_op("softmax"), np.where(f.stream, 2, f.table.in_c), 0)
     tables = np.where(f.is_op("table_activation"), f.table.in_c, tables)
     return memory + tables
-
-
-_SHAPES = 2.0 ** np.arange(9, 15)[:, None]
-_WIDTHS = np.array([36.0, 18.0, 9.0, 4.0, 2.0, 1.0])[:, None]
-"""Depths and widths of one RAMB18 as simple dual-port memory (AMD UG473, UG573)."""
-
-
-def ram_blocks(width: Floats, depth: Floats) -> Floats:
-    """RAMB18 of a memory: ``structural.bram18`` in few array operations, which counts where networks come singly."""
-    columns = np.ceil(width / _WIDTHS)
-    full = np.floor(depth / _SHAPES)
-    rest = depth - full * _SHAPES
-    tail = np.full(rest.shape, np.inf)
-    for height, column in zip(_SHAPES[:, 0], columns, strict=True):
-        tail = np.minimum(tail, np.ceil(rest / height) * column)
-    return np.asarray((full * columns + tail).min(axis=0))
 
 
 PRIORS: dict[tuple[str, str], Prior] = {

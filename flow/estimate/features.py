@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.estimate.structural import Bools, Floats, Ints, padded
-from flow.estimate.table import OP_CODE, OPS, WEIGHT_CODE, LayerTable
+from flow.estimate.table import KIND_CODE, WEIGHT_CODE, LayerTable
 
-EXTRA_OPS = ("softmax", "table_activation", "batchnorm", "padding", "linear")
-"""Modules of hls4ml projects that a Network does not have (yet); their codes follow those of ``OPS``."""
-
-CODE = {**OP_CODE, **{name: len(OPS) + i for i, name in enumerate(EXTRA_OPS)}}
+CODE = KIND_CODE
 
 CLOCK_MARGIN = 0.875
 """Share of the clock period that HLS plans with: its default uncertainty is 12.5% (AMD UG902, UG1399)."""

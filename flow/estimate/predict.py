@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from flow.errors import InputError
-from flow.estimate.structural import STRUCTURAL, Estimator, Floats
+from flow.estimate.calibrated import CALIBRATED
+from flow.estimate.structural import Estimator, Floats
 from flow.estimate.table import table_of
 from flow.implement.implementation import Implementation
 from flow.network.network import Network
@@ -56,7 +57,7 @@ class Prediction:
 
 
 def predict(
-    network: Network, implementation: Implementation, part: str, family: str, estimator: Estimator = STRUCTURAL
+    network: Network, implementation: Implementation, part: str, family: str, estimator: Estimator = CALIBRATED
 ) -> Prediction:
     """What ``network`` takes on a part of device family ``family`` if it is built as ``implementation`` says.
 
@@ -69,6 +70,7 @@ def predict(
     refusal = implementation.check(network)
     if refusal is not None:
         raise InputError(f"the implementation is not valid: {refusal.sentence}")
+    estimator = estimator.at_clock(1000.0 / implementation.clock_mhz)
     chosen = {layer.name: layer for layer in implementation.layers}
     table = table_of([network])
     own = [chosen.get(layer.name) for layer in network]
@@ -77,6 +79,7 @@ def predict(
     stream = np.full(len(table), implementation.io_type == "io_stream")
     estimate = estimator.rows(table, reuse, stream, latency, family)
     low, high = estimator.bounds(table, reuse, stream, latency, family, estimate)
+    silent: tuple[str, ...] = getattr(estimator, "silent", ())  # see ``flow.estimate.models``
     use, top = estimate.resources(), estimator.top()
     interval = float(estimate.interval.max())
     total = Measurement(
@@ -85,11 +88,11 @@ def predict(
         version=estimator.version,
         part=part,
         clock_mhz=implementation.clock_mhz,
-        resources=_resources(use.sum(axis=0) + top),
-        latency_cycles=_whole(estimate.fill.sum() + (interval if stream[0] else 0.0)),
+        resources=_resources(use.sum(axis=0) + top, silent),
+        latency_cycles=max(_whole(estimate.fill.sum() + (interval if stream[0] else 0.0)), 1),
         interval_cycles=_whole(interval),
-        low=_resources(low.sum(axis=0) + top),
-        high=_resources(high.sum(axis=0) + top),
+        low=_resources(low.sum(axis=0) + top, silent),
+        high=_resources(high.sum(axis=0) + top, silent),
         note=estimator.note,
     )
     layers = [
@@ -98,19 +101,19 @@ def predict(
             layer.op,
             None if c is None else c.reuse,
             None if c is None else c.strategy,
-            _resources(use[row]),
+            _resources(use[row], silent),
             _whole(estimate.interval[row]),
             _whole(estimate.fill[row]),
         )
         for row, (layer, c) in enumerate(zip(network, own, strict=True))
     ]
-    layers.append(LayerPrediction(TOP, "top", None, None, _resources(top), 1, 0))
+    layers.append(LayerPrediction(TOP, "top", None, None, _resources(top, silent), 1, 0))
     return Prediction(total, tuple(layers))
 
 
-def _resources(amounts: Floats) -> Resources:
+def _resources(amounts: Floats, silent: tuple[str, ...]) -> Resources:
     """Whole amounts as Python numbers."""
-    return Resources(**{name: _whole(value) for name, value in zip(RESOURCE_NAMES, amounts, strict=True)})
+    return Resources(**{n: None if n in silent else _whole(v) for n, v in zip(RESOURCE_NAMES, amounts, strict=True)})
 
 
 def _whole(value: float) -> int:

@@ -80,6 +80,9 @@ class Estimator(Protocol):
     def note(self) -> str:
         """How far the numbers can be trusted, for the user."""
 
+    def at_clock(self, clock_ns: float) -> Estimator:
+        """The same estimator for a clock of that period; whoever knows the clock calls it before ``rows``."""
+
     def rows(self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str) -> Estimate:
         """``reuse``: reuse factor of weight rows, ignored elsewhere; ``stream``: io_stream, else io_parallel;
         ``latency``: strategy Latency, else Resource; ``family``: device family of the part."""
@@ -91,7 +94,8 @@ class Estimator(Protocol):
         self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str, estimate: Estimate
     ) -> tuple[Floats, Floats]:
         """Low and high end of a 90% interval of each amount of ``estimate``, which ``rows`` gave for the same
-        arguments: shape (rows, 5) each, ``low <= estimate.resources() <= high``."""
+        arguments: multiples of 1/16 of shape (rows, 5), ``low <= estimate.resources() <= high``. Sums of
+        them are exact, and the ends of a network's interval."""
 
 
 class StructuralEstimator:
@@ -100,6 +104,10 @@ class StructuralEstimator:
     name = "hls4ml structural model"
     version = "1"
     note = "uncalibrated"
+
+    def at_clock(self, clock_ns: float) -> StructuralEstimator:
+        """See ``Estimator.at_clock``: the clock makes no difference."""
+        return self
 
     def rows(self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str) -> Estimate:
         """See ``Estimator.rows``."""
@@ -207,7 +215,7 @@ def _constant(
     lut = in_lut * adders + dsp * tree + n * multiples * x * 0.6 * in_lut / (n * o)
     # wa, Latency: result registers, and pipeline registers that grow with the weights' width beyond 2 bits.
     ff = o * acc + 0.5 * n * o * np.maximum(w - 2, 0.25) * np.minimum(x / 16, 1)
-    return lut, np.round(dsp) * _dsp_tiles(x, w, family), ff
+    return lut, np.round(dsp) * dsp_tiles(x, w, family), ff
 
 
 def _folded(
@@ -217,7 +225,7 @@ def _folded(
     """LUT, DSP and FF of Resource with reuse > 1: multipliers, adders, input and accumulator multiplexers."""
     # 16x4 and 8x8 are LUT products, 16x6 a DSP (wa; layers). Narrow factors never pay off.
     use_dsp = fixed & (x * w > 80) & (np.minimum(x, w) > 4)
-    dsp = np.where(use_dsp, mults * _dsp_tiles(x, w, family), 0)
+    dsp = np.where(use_dsp, mults * dsp_tiles(x, w, family), 0)
     product = np.where(fixed, 0.95 * x * w + 1, x + w)
     lut = np.where(use_dsp, 0, mults * product)
     # Depthwise: each channel's fan-in is its own; a step walks over channels, then over kernel positions.
@@ -249,7 +257,7 @@ def _cycles_and_buffers(t: LayerTable, rf: Floats, unrolled: Bools, stream: Bool
     fill += own + np.where(stream, 2, 0)
     # A streamed dense layer unpacks its input into registers.
     ff += np.where(stream & dense, n * x, 0)
-    _fifo(out, stream, _f(t.out_c) * acc, _f(t.positions))
+    add_fifo(out, stream, _f(t.out_c) * acc, _f(t.positions))
 
     conv = ~dense
     if not conv.any():
@@ -269,7 +277,7 @@ def _cycles_and_buffers(t: LayerTable, rf: Floats, unrolled: Bools, stream: Bool
     pads = conv & (positions > _f(t.in_h) * _f(t.in_w))
     lut += np.where(pads, 200 + c * x, 0)
     ff += np.where(pads, 40 + c, 0)
-    _fifo(out, pads, c * x, positions)
+    add_fifo(out, pads, c * x, positions)
 
 
 # --- layers without weights ---------------------------------------------------------------------------------------
@@ -308,16 +316,16 @@ def _plain_layers(t: LayerTable, reuse: Ints, stream: Bools, latency: Bools, fam
     fill += np.where(stream, 2, np.where(activation | add | pool | gap, 1, 0))
     fill += np.where(pool & stream, (_f(t.kernel_h) - 1) * _f(t.in_w) + _f(t.kernel_w), 0)
     # The dense layer behind flatten reads the stream itself: no FIFO of its own. Joins need one for each bypass.
-    _fifo(out, stream & ~flatten, _f(t.out_c) * y, _f(t.positions))
+    add_fifo(out, stream & ~flatten, _f(t.out_c) * y, _f(t.positions))
     bypass = np.maximum(_f(t.inputs) - 1, 0)
-    _fifo(out, stream & (bypass > 0), bypass * c * x, in_positions)
+    add_fifo(out, stream & (bypass > 0), bypass * c * x, in_positions)
     return out
 
 
 # --- shared parts -------------------------------------------------------------------------------------------------
 
 
-def _fifo(out: Floats, where: Bools, width: Floats, depth: Floats) -> None:
+def add_fifo(out: Floats, where: Bools, width: Floats, depth: Floats) -> None:
     """Add a FIFO to the rows ``where``: depth is hls4ml's default, one entry a position.
 
     Up to 64 entries in SRL32s, above in block RAM (an assumption, between HLS's choices at different versions).
@@ -332,9 +340,9 @@ def _fifo(out: Floats, where: Bools, width: Floats, depth: Floats) -> None:
         bram[deep] += bram18(width[deep], depth[deep])
 
 
-_MODE_WIDTH = np.array([36.0, 18.0, 9.0, 4.0, 2.0, 1.0])
-_MODE_DEPTH = np.array([512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0])
-"""Simple dual-port shapes of one RAMB18 (AMD UG473, UG573)."""
+_SHAPES = 2.0 ** np.arange(9, 15)[:, None]
+_WIDTHS = np.array([36.0, 18.0, 9.0, 4.0, 2.0, 1.0])[:, None]
+"""Depths and widths of one RAMB18 as simple dual-port memory (AMD UG473, UG573)."""
 
 
 def bram18(width: Floats, depth: Floats) -> Floats:
@@ -342,23 +350,16 @@ def bram18(width: Floats, depth: Floats) -> Floats:
 
     wa has exactly these counts: 256 bits x 512 in 8, 128 x 1280 in 12 (8 of 18x1024 and 4 of 36x512).
     """
-    blocks: Floats = np.ceil(width / _MODE_WIDTH[0]) + np.zeros_like(depth)  # right up to the depth of this shape
-    tall = np.flatnonzero(depth > _MODE_DEPTH[0])
-    width, depth = (np.broadcast_to(v, blocks.shape)[tall] for v in (width, depth))
-    best = np.full(len(tall), np.inf)
-    columns = [np.ceil(width / w) for w in _MODE_WIDTH]
-    for mode, height in enumerate(_MODE_DEPTH):
-        full = np.floor(depth / height)
-        rest = depth - full * height
-        tail = np.full(len(tall), np.inf)
-        for column, other in zip(columns, _MODE_DEPTH, strict=True):
-            tail = np.minimum(tail, np.ceil(rest / other) * column)
-        best = np.minimum(best, full * columns[mode] + tail)
-    blocks[tall] = best
-    return blocks
+    columns = np.ceil(width / _WIDTHS)
+    full = np.floor(depth / _SHAPES)
+    rest = depth - full * _SHAPES
+    tail = np.full(rest.shape, np.inf)
+    for height, column in zip(_SHAPES[:, 0], columns, strict=True):
+        tail = np.minimum(tail, np.ceil(rest / height) * column)
+    return np.asarray((full * columns + tail).min(axis=0))
 
 
-def _dsp_tiles(x: Floats, w: Floats, family: str) -> Floats:
+def dsp_tiles(x: Floats, w: Floats, family: str) -> Floats:
     """DSP slices of one multiplication: DSP48E1 25x18, DSP48E2 27x18, ECP5 18x18, iCE40 16x16, all signed."""
     name = family.lower()
     if "ice40" in name:

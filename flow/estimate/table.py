@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,11 @@ from flow.network.network import Layer, Network
 
 OPS = ("dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat")
 OP_CODE = {name: code for code, name in enumerate(OPS)}
+EXTRA_OPS = ("softmax", "table_activation", "batchnorm", "padding", "linear")
+"""Modules of hls4ml projects that no candidate has; their codes follow those of ``OPS``."""
+KIND_CODE = {**OP_CODE, **{name: len(OPS) + i for i, name in enumerate(EXTRA_OPS)}}
+ALIKE = {"avgpool": "maxpool", "global_maxpool": "global_avgpool"}
+"""Operations estimated as another one of the same windows, line buffers and adders (for comparisons)."""
 WEIGHT_KINDS = ("none", "fixed", "binary", "ternary")
 WEIGHT_CODE = {name: code for code, name in enumerate(WEIGHT_KINDS)}
 
@@ -97,6 +104,27 @@ class LayerTable:
 
 
 COLUMNS = tuple(f.name for f in fields(LayerTable) if f.name != "networks")
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTable(LayerTable):
+    """A table with what is known of weights, NaN where nothing is: see ``flow.network.network.WeightStatistics``."""
+
+    density: NDArray[np.float64]
+    hard: NDArray[np.float64]
+    digits: NDArray[np.float64]
+
+    def select(self, rows: NDArray[np.bool_] | Column) -> KnownTable:
+        """See ``LayerTable.select``."""
+        return KnownTable(self.networks, *(getattr(self, name)[rows] for name in (*COLUMNS, *_KNOWN)))
+
+    def distinct(self, mark: NDArray[np.bool_]) -> tuple[Column, Column]:
+        """See ``LayerTable.distinct``: every row is of its own kind."""
+        rows = np.arange(len(self))
+        return rows, rows
+
+
+_KNOWN = tuple(f.name for f in fields(KnownTable) if f.name not in ("networks", *COLUMNS))
 _MIX = np.random.default_rng(0).integers(0, 2**63, len(COLUMNS), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 """Odd factors that mix the columns of a row into one key; only speed depends on them."""
 
@@ -108,10 +136,16 @@ def group_sums(values: NDArray[np.float64], group: Column, groups: int) -> NDArr
 
 
 def table_of(networks: Sequence[Network]) -> LayerTable:
-    """The table of ``networks``, in their order."""
+    """The table of ``networks``, in their order; with what is known of their weights, if anything is."""
     rows = [_row(number, layer) for number, network in enumerate(networks) for layer in network]
     data = np.array(rows, dtype=np.int64).reshape(len(rows), len(COLUMNS))
-    return LayerTable(len(networks), *(np.ascontiguousarray(data[:, i]) for i in range(len(COLUMNS))))
+    columns = [np.ascontiguousarray(data[:, i]) for i in range(len(COLUMNS))]
+    found = [layer.statistics for network in networks for layer in network]
+    if not any(found):
+        return LayerTable(len(networks), *columns)
+    known = [[math.nan if s is None else getattr(s, name) for s in found] for name in _KNOWN]
+    values: list[NDArray[Any]] = [*columns, *(np.array(column, dtype=np.float64) for column in known)]
+    return KnownTable(len(networks), *values)
 
 
 def _row(number: int, layer: Layer) -> Iterable[int]:
@@ -119,8 +153,8 @@ def _row(number: int, layer: Layer) -> Iterable[int]:
     out_h, out_w, out_c = (1, 1, *layer.out_shape)[-3:]
     weight, bias = layer.weight, layer.bias
     return (
-        number, OP_CODE[layer.op], in_h, in_w, in_c, out_h, out_w, out_c, *layer.kernel, *layer.stride,
-        layer.fan_in, len(layer.inputs), layer.in_format.width, int(layer.in_format.signed),
+        number, KIND_CODE[ALIKE.get(layer.op, layer.op)], in_h, in_w, in_c, out_h, out_w, out_c, *layer.kernel,
+        *layer.stride, layer.fan_in, len(layer.inputs), layer.in_format.width, int(layer.in_format.signed),
         WEIGHT_CODE[weight.kind if weight else "none"], weight.width if weight else 0,
         bias.width if bias else 0, layer.output.width,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from flow.hls.fifo import fifo_depths
 from flow.hls.fifo_graph import actors_of
 from flow.hls.tools import Backend
 from flow.implement.implementation import Implementation, LayerImplementation
-from flow.implement.rules import IoType, Refusal, check_layer, layer_reuse_factors, strategy_for
+from flow.implement.rules import IoType, Refusal, check_layer, layer_reuse_factors, strategy_of
 from flow.network.fixed import WeightFormat
 from flow.network.network import Layer, Op
 from flow.network.quantized import WEIGHT_OPS, Codes, QuantizedLayer, QuantizedNetwork
@@ -63,27 +63,9 @@ def check_implementation(network: QuantizedNetwork, implementation: Implementati
         return Refusal("layers", sentence)
     for layer in network.weight_layers:
         chosen = implementation.layer(layer.name)
-        refusal = check_layer(rule_layer(layer), chosen.strategy, chosen.reuse)
-        if refusal is None and implementation.io_type == "io_parallel" and chosen.strategy == "Resource":
-            refusal = _check_parallel_resource(layer, chosen.reuse)
+        refusal = check_layer(rule_layer(layer), chosen.strategy, chosen.reuse, implementation.io_type)
         if refusal is not None:
             return refusal
-    return None
-
-
-def _check_parallel_resource(layer: QuantizedLayer, reuse: int) -> Refusal | None:
-    """What hls4ml's unrolled convolutions can't do with strategy Resource.
-
-    From ``nnet_sepconv2d.h`` (an assertion) and ``nnet_conv2d_resource.h``: an assertion in the Vivado backend, wrong
-    results without one in the Vitis backend.
-    """
-    if layer.op == "depthwise":
-        return Refusal("strategy", f"{layer.name}: io_parallel has no depthwise convolution with strategy Resource")
-    if layer.op == "conv" and reuse > layer.fan_in:
-        return Refusal(
-            "reuse factor",
-            f"{layer.name}: reuse factor {reuse} of a convolution is at most {layer.fan_in} with io_parallel",
-        )
     return None
 
 
@@ -93,7 +75,7 @@ def even_implementation(network: QuantizedNetwork, io_type: IoType, clock_mhz: f
     for layer in network.weight_layers:
         rule = rule_layer(layer)
         factor = max(r for r in layer_reuse_factors(rule) if r <= reuse)
-        layers.append(LayerImplementation(layer.name, factor, strategy_for(rule.weight_count, factor)))
+        layers.append(LayerImplementation(layer.name, factor, strategy_of(rule, factor)))
     return Implementation(io_type, clock_mhz, tuple(layers))
 
 

@@ -33,11 +33,12 @@ RUN = Limits(timeout_s=600.0)
 
 @dataclass(frozen=True)
 class Simulation:
-    """A compiled simulation of the project in ``folder``."""
+    """A compiled simulation of the project in ``folder``; compiling took ``seconds``, None if it was done before."""
 
     folder: Path
     program: Path
     network: QuantizedNetwork
+    seconds: float | None = None
 
     def run(self, codes: IntArray, cancel: Event | None = None) -> IntArray:
         """The codes of the output for input codes of shape (n, *input_shape).
@@ -77,25 +78,28 @@ def compile_simulation(
 
     The compiler is $CXX, else g++, else clang++. Raises ToolError if there is none, ToolFailure if it fails.
     """
+    folder = folder.absolute()  # the programs run in it
     compiler = _compiler()
     version = ask_version([compiler, "--version"], os.environ)[0] or "unknown"
     main = _main(name, network)
     flags = (optimize, *FLAGS)
     key = hashlib.sha256("\0".join((compiler, version, *flags, main)).encode()).hexdigest()[:16]
     program = folder / CACHE / f"{name}-{key}"
+    seconds = None
     if not program.is_file():
         write_atomic(folder / CACHE / f"{name}-{key}.cpp", main)
-        _compile(folder, compiler, flags, program, cancel)
-    return Simulation(folder, program, network)
+        seconds = _compile(folder, compiler, flags, program, cancel)
+    return Simulation(folder, program, network, seconds)
 
 
-def _compile(folder: Path, compiler: str, flags: Sequence[str], program: Path, cancel: Event | None) -> None:
+def _compile(folder: Path, compiler: str, flags: Sequence[str], program: Path, cancel: Event | None) -> float:
     made = program.with_name(f"{program.name}.{os.getpid()}.tmp")
     argv = [compiler, *flags, "-I.", f"{CACHE}/{program.name}.cpp", "-o", f"{CACHE}/{made.name}"]
     log = program.with_suffix(".log")
     try:
-        run_tool(Job("C++ compiler", argv, folder, log, [made], COMPILE, cancel), lambda: None)
+        run = run_tool(Job("C++ compiler", argv, folder, log, [made], COMPILE, cancel), lambda: None)
         os.replace(made, program)
+        return run.seconds
     finally:
         made.unlink(missing_ok=True)
 

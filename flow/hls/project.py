@@ -27,6 +27,7 @@ from flow.hls.bridge.check import CPP_WORDS, io_problems
 from flow.hls.bridge.handlers import HLS4ML_LOCK
 from flow.hls.bridge.kernels import HEADER
 from flow.hls.convert import Conversion, clock_ns, convert
+from flow.hls.samples import random_samples
 from flow.hls.tools import Backend
 from flow.implement.implementation import Implementation
 from flow.network.quantized import WEIGHT_OPS, IntArray, QuantizedNetwork
@@ -78,6 +79,21 @@ class HlsProject:
     manifest: dict[str, Any]
 
 
+def project_name(text: str) -> str:
+    """``text``, as of a file, as the name of a project and of its top function."""
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")[:40]
+    if not re.match(r"[A-Za-z]", name) or name in CPP_WORDS:
+        name = f"net_{name}"[:40].rstrip("_")
+    return name
+
+
+def check_target(target: HlsTarget, name: str) -> None:
+    """Raises InputError for what must not reach Tcl or C++."""
+    target.check()
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name) or name in CPP_WORDS:
+        raise InputError(f"project name {name!r} is not made of letters, digits and underscores only, or a word of C++")
+
+
 def write_project(
     model: Any,
     network: QuantizedNetwork,
@@ -87,21 +103,24 @@ def write_project(
     *,
     name: str = "network",
     test_inputs: IntArray | None = None,
+    test_text: str = "",
     unrolled_images: bool = False,
 ) -> HlsProject:
     """The project of ``model``, whose integers are ``network``, below the folder ``root``.
 
-    ``test_inputs`` are input codes of shape (n, *input_shape) for the test bench, random ones by default.
+    ``test_inputs`` are input codes of shape (n, *input_shape) for the test bench, random ones by default; ``test_text``
+    says in the manifest what they are.
     ``unrolled_images`` allows io_parallel for images, which simulates but hardly ever synthesizes. Raises InputError
     for what can't be built so, ToolError if hls4ml or the disk fails.
     """
-    target.check()
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name) or name in CPP_WORDS:
-        raise InputError(f"project name {name!r} is not made of letters, digits and underscores only, or a word of C++")
+    check_target(target, name)
     problems = io_problems(network, implementation.io_type, unrolled_images=unrolled_images)
     if problems:
         raise Unconvertible(problems)
-    inputs = _test_inputs(network) if test_inputs is None else np.asarray(test_inputs)
+    if test_inputs is None:
+        drawn = random_samples(network, TEST_IMAGES)
+        test_inputs, test_text = drawn.codes, drawn.text
+    inputs = np.asarray(test_inputs)
     expected = forward(network, inputs)
     digest = project_digest(network, implementation, target, name, inputs)
     folder = root / f"{name}-{digest}"
@@ -117,7 +136,8 @@ def write_project(
         _write(conversion.graph, temporary, digest)
         _write_test_bench(network, temporary, inputs, expected)
         save(network, temporary / NETWORK)
-        manifest = _manifest(network, implementation, target, name, digest, conversion, len(inputs), temporary)
+        manifest = _manifest(network, implementation, target, name, digest, conversion, temporary)
+        manifest |= {"test_images": len(inputs), "test_data": test_text}
         write_json(temporary / MANIFEST, manifest)
         os.rename(temporary, folder)
     except OSError as error:
@@ -127,6 +147,15 @@ def write_project(
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return open_project(folder)
+
+
+def find_project(
+    root: Path, network: QuantizedNetwork, implementation: Implementation, target: HlsTarget, name: str,
+    test_inputs: IntArray,
+) -> HlsProject | None:  # fmt: skip
+    """The project that :func:`write_project` would write for the same values, if it is there already."""
+    folder = root / f"{name}-{project_digest(network, implementation, target, name, test_inputs)}"
+    return open_project(folder) if (folder / MANIFEST).is_file() else None
 
 
 def open_project(folder: Path) -> HlsProject:
@@ -174,15 +203,6 @@ def project_digest(
 def _versions() -> dict[str, str]:
     """Versions that what is written depends on."""
     return {k: v for k, v in versions().items() if k in ("fpga-nas-flow", "hls4ml", "keras", "qkeras-v3", "tensorflow")}
-
-
-def _test_inputs(network: QuantizedNetwork) -> IntArray:
-    """Random input codes, the same for the same network; the least and the largest code fill the first images."""
-    rng = np.random.default_rng(int(network.digest, 16))
-    f = network.input_format
-    codes = rng.integers(f.low, f.high, size=(TEST_IMAGES, *network.input_shape), endpoint=True)
-    codes[0], codes[1] = f.low, f.high
-    return codes
 
 
 # What is written
@@ -240,7 +260,7 @@ def _rows(values: Iterable[Any]) -> str:
 
 def _manifest(
     network: QuantizedNetwork, implementation: Implementation, target: HlsTarget, name: str, digest: str,
-    conversion: Conversion, images: int, temporary: Path,
+    conversion: Conversion, temporary: Path,
 ) -> dict[str, Any]:  # fmt: skip
     layers = []
     for layer in network:
@@ -266,7 +286,6 @@ def _manifest(
         "fifo_depths": dict(conversion.fifo_depths),
         "inexact": [str(item) for item in network.inexact],
         "messages": [message.replace(str(temporary), ".") for message in conversion.messages],
-        "test_images": images,
         "versions": versions(),
     }
 

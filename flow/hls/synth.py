@@ -185,10 +185,7 @@ class _Run:
             if not isinstance(report, Cosim):
                 raise InputError(f"{project.cosim_rpt} is no co-simulation report")
             if not report.passed:
-                raise ToolFailure(
-                    f"co-simulation of {project.folder}: the RTL does not compute what the C does",
-                    "co-simulation differs",
-                )
+                raise ToolFailure("the RTL does not compute what the C does", "co-simulation differs")
             return report
 
         # The C simulation runs too: the script compares the two results.
@@ -262,13 +259,25 @@ class _Run:
         return note
 
 
-def check_estimate(project: WrittenProject, hls: Tool, path: Path) -> HlsEstimate:
-    """The estimate in ``path``, if it is of this project and this tool. Raises InputError or ToolFailure if not."""
+def read_results(folder: Path) -> SynthResult:
+    """What C synthesis of the project in ``folder`` found on another machine, from the reports it left in it.
+
+    Raises InputError if there are none, or if they are of another project.
+    """
+    project = read_project(folder)
+    if not project.csynth_xml.is_file():
+        raise InputError(f"{folder} has no report of C synthesis: {project.csynth_xml} is missing")
+    return SynthResult(hls=check_estimate(project, None, project.csynth_xml).measurement())
+
+
+def check_estimate(project: WrittenProject, hls: Tool | None, path: Path) -> HlsEstimate:
+    """The estimate in ``path``, if it is of this project and of tool ``hls`` (None: of any). Raises InputError or
+    ToolFailure if not."""
     report = read_report(path)
     if not isinstance(report, HlsEstimate):
         raise InputError(f"{path} is no report of C synthesis")
     origin = report.origin
-    if release(origin.version) != hls.release:
+    if hls is not None and release(origin.version) != hls.release:
         raise ToolFailure(f"{path} was written by release {origin.version}, but the tool is {hls}", "other version")
     if origin.top != project.top:
         raise InputError(f"{path} is of {origin.top}, not of {project.top}")

@@ -140,7 +140,7 @@ class Finder:
         """
         program = self._explicit(kinds) if self.explicit else self._on_path(kinds)
         if program is None:
-            raise ToolError(f"{' or '.join(kinds)} not found: {VENDORS[kinds[0]].hint}")
+            raise ToolError(f"{' or '.join(kinds)} not found, {self._looked(kinds)}: {VENDORS[kinds[0]].hint}")
         kind = _kind(program.name)
         assert kind is not None
         version = version_from_path(str(program))
@@ -167,9 +167,13 @@ class Finder:
         check_release(tool)
         return tool
 
+    def _looked(self, kinds: Sequence[Kind]) -> str:
+        """Where :meth:`_on_path` has looked, in words."""
+        places = [f"{name} ({self.environment.get(name) or 'not set'})" for name in _roots(kinds)]
+        return f"neither on PATH nor in {', '.join(places)}"
+
     def _on_path(self, kinds: Sequence[Kind]) -> Path | None:
-        roots = {name: below for kind in kinds for name, below in VENDORS[kind].roots.items()}
-        for entry in search_path(roots, self.environment):
+        for entry in search_path(_roots(kinds), self.environment):
             for folder in entry.split(os.pathsep):
                 if found := _program(folder, kinds):
                     return found
@@ -196,6 +200,11 @@ class Finder:
         if not os.access(path, os.X_OK):
             raise ToolError(f"{path} is not executable")
         return path
+
+
+def _roots(kinds: Sequence[Kind]) -> dict[str, str]:
+    """The set-up variables of ``kinds``, with the folder of the programs below each."""
+    return {name: below for kind in kinds for name, below in VENDORS[kind].roots.items()}
 
 
 def _program(folder: str, kinds: Sequence[Kind]) -> Path | None:

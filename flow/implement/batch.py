@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.estimate.structural import STRUCTURAL, Bools, Estimator, Floats, Ints
+from flow.estimate.calibrated import CALIBRATED
+from flow.estimate.structural import Bools, Estimator, Floats, Ints
 from flow.estimate.table import LayerTable, group_sums
 from flow.implement.knapsack import Choices, choose
 from flow.implement.options import cost_of, options_of, plain_rows, streams
@@ -33,7 +34,9 @@ class BatchSolution:
     """One entry a network: what it takes as it is built, and whether that meets the spec.
 
     ``lut`` to ``dsp`` are amounts with the top level, ``interval`` and ``latency`` cycles; NaN for networks without
-    layers. Where not feasible they describe the implementation with the least of what ``reason`` names (if that alone
+    layers. ``checked``, shape (networks, 5) in the order of ``RESOURCE_NAMES``, are the amounts compared with the
+    budget: the upper ends of the same, or they themselves, as ``spec.bound`` says.
+    Where not feasible they describe the implementation with the least of what ``reason`` names (if that alone
     could be met: with the other limits met), and ``needed`` is that amount (cycles for throughput and latency),
     ``limit`` what the spec allows of it; both NaN where feasible.
     ``violation``: by how much of the limits it misses at least, summed; 0 where feasible. ``lut_bound``: no valid
@@ -47,6 +50,7 @@ class BatchSolution:
     bram18: Floats
     uram: Floats
     dsp: Floats
+    checked: Floats
     interval: Floats
     latency: Floats
     reason: Ints
@@ -59,19 +63,21 @@ class BatchSolution:
     latency_strategy: Bools
 
 
-def solve_batch(table: LayerTable, spec: Spec, family: str, estimator: Estimator = STRUCTURAL) -> BatchSolution:
+def solve_batch(table: LayerTable, spec: Spec, family: str, estimator: Estimator = CALIBRATED) -> BatchSolution:
     """The cheapest valid implementation of each network of ``table`` under ``spec``.
 
-    Cheapest: fewest LUTs, then fewest DSP, BRAM18 and UltraRAM blocks, while every limit of the spec is met; a
-    resource whose budget is unknown has no limit. Networks without rows are invalid candidates. ``family``: the
-    device family of the part. What is decided for a network does not depend on the others.
+    Cheapest: fewest LUTs in the middle of their interval, then fewest DSP, BRAM18 and UltraRAM blocks, while every
+    limit of the spec is met; a resource whose budget is unknown has no limit. Networks without rows are invalid
+    candidates. ``family``: the device family of the part. ``estimator``: it is asked for the spec's clock. What is
+    decided for a network does not depend on the others.
     """
     return _Batch(table, spec, family, estimator).solve()
 
 
 class _Batch:
     def __init__(self, table: LayerTable, spec: Spec, family: str, estimator: Estimator) -> None:
-        self.table, self.family, self.estimator = table, family, estimator
+        self.table, self.family, self.bound = table, family, spec.bound
+        self.estimator = estimator = estimator.at_clock(1000.0 / spec.clock_mhz)
         self.budget = np.array([np.inf if v is None else float(v) for _, v in spec.budget])
         self.max_interval = float(spec.max_interval_cycles)
         latency = spec.max_latency_cycles
@@ -85,16 +91,21 @@ class _Batch:
         kinds = table.select(first)
         weight = kinds.is_weight
         self.layers, self.layer_stream = kinds.select(np.flatnonzero(weight)), row_stream[first][weight]
-        self.options = options_of(self.layers, self.layer_stream, family, estimator)
+        self.options = options_of(self.layers, self.layer_stream, family, estimator, spec.bound)
         self.row_weight = weight[which]
         place = np.where(weight, np.cumsum(weight), np.cumsum(~weight)) - 1
         self.weight_rows = np.flatnonzero(self.row_weight)
         self.kind = place[which[self.weight_rows]]
-        plain = plain_rows(kinds.select(np.flatnonzero(~weight)), row_stream[first][~weight], family, estimator)
+        plain, checked = plain_rows(
+            kinds.select(np.flatnonzero(~weight)), row_stream[first][~weight], family, estimator, spec.bound
+        )
         self.plain_rows = np.flatnonzero(~self.row_weight)
         plain_kind = place[which[self.plain_rows]]
         plain_use = plain.resources().T[:, plain_kind]
         self.fixed_use = estimator.top()[:, None] + self.network_sums(plain_use, self.plain_rows)
+        self.fixed_checked = estimator.top()[:, None] + self.network_sums(checked[:, plain_kind], self.plain_rows)
+        # Fewest LUTs of those that are checked: what a network refused for LUTs is measured by.
+        self.least_lut = self.options.cost if spec.bound == "middle" else cost_of(self.options.checked)
         self.fixed_fill = self.network_sums(plain.fill[None, plain_kind], self.plain_rows)[0]
         self.fixed_interval = self.network_max(plain.interval[plain_kind], self.plain_rows)
 
@@ -146,7 +157,7 @@ class _Batch:
         refused = np.where(self.there & (reason > 0), 0.0, np.nan)
         reuse, strategy = np.zeros(len(self.table), dtype=np.int64), np.zeros(len(self.table), dtype=bool)
         reuse[self.weight_rows], strategy[self.weight_rows] = o.reuse[option], o.latency[option]
-        lut, ff, bram18, uram, dsp = (column + unknown for column in amounts[:, _LUT:].T)
+        lut, ff, bram18, uram, dsp = (column + unknown for column in self.used(option))
         return BatchSolution(
             reason == 0,
             lut,
@@ -154,6 +165,7 @@ class _Batch:
             bram18,
             uram,
             dsp,
+            checked=amounts[:, _LUT:] + unknown[:, None],
             interval=amounts[:, 0] + unknown,
             latency=amounts[:, 2] + unknown,
             reason=reason,
@@ -166,23 +178,28 @@ class _Batch:
             latency_strategy=strategy,
         )
 
+    def used(self, option: Ints) -> Floats:
+        """The resources of each network with one option a weight row: shape (5, networks)."""
+        return self.fixed_use + self.network_sums(self.options.use[:, option], self.weight_rows)
+
     def amounts(self, option: Ints) -> Floats:
-        """What each network takes with one option a weight row, in the order of ``REASONS[2:10]``."""
+        """What of each network is held against a limit, in the order of ``REASONS[2:10]``."""
         o = self.options
-        use = self.fixed_use + self.network_sums(o.use[:, option], self.weight_rows)
+        use = self.fixed_checked + self.network_sums(o.checked[:, option], self.weight_rows)
         interval = np.maximum(self.fixed_interval, self.network_max(o.interval[option], self.weight_rows))
         fill = self.fixed_fill + self.network_sums(o.fill[None, option], self.weight_rows)[0]
-        return np.column_stack([interval, interval, fill + np.where(self.stream, interval, 0.0), *use])
+        latency = np.maximum(fill + np.where(self.stream, interval, 0.0), 1.0)  # combinational: within a cycle
+        return np.column_stack([interval, interval, latency, *use])
 
     def least(self, fine: Bools) -> Floats:
         """The least of each amount that any choice of the options ``fine`` takes, each amount for itself."""
         o = self.options
         interval, fill, *use = (
-            o.minimum(np.where(fine, column, np.inf))[self.kind] for column in (o.interval, o.fill, *o.use)
+            o.minimum(np.where(fine, column, np.inf))[self.kind] for column in (o.interval, o.fill, *o.checked)
         )
         interval = np.maximum(self.fixed_interval, self.network_max(interval, self.weight_rows))
         fill = self.fixed_fill + self.network_sums(fill[None], self.weight_rows)[0]
-        sums = self.fixed_use + self.network_sums(np.stack(use), self.weight_rows)
+        sums = self.fixed_checked + self.network_sums(np.stack(use), self.weight_rows)
         return np.column_stack([interval, interval, fill + np.where(self.stream, interval, 0.0), *sums])
 
     def costs(self, option: Ints) -> Floats:
@@ -197,14 +214,27 @@ class _Batch:
             index = np.flatnonzero(slow)
             layers, one = self.layers.select(index), np.ones(len(index), dtype=np.int64)
             stream = self.layer_stream[index]
-            interval = self.estimator.rows(layers, one, stream, np.zeros(len(index), dtype=bool), self.family).interval
-            blamed[index] = (interval <= self.max_interval) & (layers.fan_in * layers.out_c > UNROLL_LIMIT)
+            interval = self.estimator.rows(layers, one, stream, np.ones(len(index), dtype=bool), self.family).interval
+            blamed[index] = (interval <= self.max_interval) & (layers.fan_in * layers.out_c >= UNROLL_LIMIT)
         bad = self.network_max(np.where(slow & ~blamed, 1.0, 0.0)[self.kind], self.weight_rows) > 0
         return ~bad & (self.fixed_interval <= self.max_interval)
 
     def couple(self, hard: Bools, fine: Bools, option: Ints, bound: Floats) -> Bools:
         """Choose jointly for the networks ``hard``; ``option`` and ``bound`` are updated. Returns which of them have
-        no solution."""
+        no solution even without a limit on LUTs; of the others some miss that limit, by the least that is possible.
+        """
+        if self.bound == "middle":  # the cheapest choice is that of the fewest LUTs
+            return self.choose(hard, fine, option, self.options.cost, bound, slice(1, None))
+        failed = self.choose(hard, fine, option, self.options.cost, bound, slice(None))
+        if not failed.any():
+            return failed
+        return self.choose(failed, fine, option, self.least_lut, None, slice(1, None))
+
+    def choose(
+        self, hard: Bools, fine: Bools, option: Ints, cost: Floats, bound: Floats | None, limited: slice
+    ) -> Bools:
+        """Put the choice with the least ``cost`` under the ``limited`` part of the budget into ``option``, and lower
+        bounds on the cost of networks into ``bound``, for the networks ``hard``. Returns which have no solution."""
         o = self.options
         place = np.cumsum(hard) - 1
         rows = np.flatnonzero(hard[self.table.network[self.weight_rows]])
@@ -221,31 +251,37 @@ class _Batch:
             Choices(
                 problem=problem,
                 row=row,
-                cost=o.cost[index],
-                use=o.use[1:, index].T,
+                cost=cost[index],
+                use=o.checked[limited, index].T,
                 fill=o.fill[index],
                 interval=np.where(streamed[problem][row], o.interval[index], 0.0),
-                limit=self.budget[1:] - self.fixed_use[1:, networks].T,
+                limit=self.budget[limited] - self.fixed_checked[limited, networks].T,
                 time=self.max_latency - self.fixed_fill[networks],
                 floor=np.where(streamed, self.fixed_interval[networks], 0.0),
             )
         )
         solved = chosen.option >= 0
         option[rows[solved]] = index[chosen.option[solved]]
-        bound[networks] = cost_of(self.fixed_use[:, networks]) + chosen.bound
-        together = np.zeros(len(hard), dtype=bool)
-        together[networks[problem[~solved]]] = True
-        return together
+        if bound is not None:
+            bound[networks] = cost_of(self.fixed_use[:, networks]) + chosen.bound
+        failed = np.zeros(len(hard), dtype=bool)
+        failed[networks[problem[~solved]]] = True
+        return failed
 
     def least_of_reason(self, reason: Ints, where: Bools, fine: Bools, option: Ints) -> None:
         """Put the options with the least of what ``reason`` names into the networks refused for latency or blocks."""
         o = self.options
         for number in range(2 + _LATENCY, len(REASONS) - 1):
             refused = where & (reason == number)
-            if number - 2 == _LUT or not refused.any():
+            if not refused.any():
                 continue
-            value = o.interval + o.fill if number - 2 == _LATENCY else o.use[number - 2 - _LUT]
-            least = o.first_minimum(np.where(fine, value + _TIE * o.cost, np.inf))[self.kind]
+            if number - 2 == _LATENCY:
+                value = o.interval + o.fill + _TIE * o.cost
+            elif number - 2 == _LUT:
+                value = self.least_lut
+            else:
+                value = o.checked[number - 2 - _LUT] + _TIE * o.cost
+            least = o.first_minimum(np.where(fine, value, np.inf))[self.kind]
             rows = refused[self.table.network[self.weight_rows]]
             option[rows] = least[rows]
 

@@ -10,10 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from flow.estimate.structural import STRUCTURAL, Bools, Estimator, Floats
+from flow.estimate.calibrated import CALIBRATED
+from flow.estimate.structural import Bools, Estimator, Floats
 from flow.estimate.table import LayerTable
 from flow.implement.batch import REASONS, BatchSolution, solve_batch
 from flow.implement.solver import refusal_text
+from flow.resources import RESOURCE_NAMES
 from flow.space.batch import RULES, Batch, batch_table
 from flow.space.space import Codes, SearchSpace, Task
 from flow.spec import MAX_CYCLES, Spec
@@ -22,10 +24,10 @@ SAMPLES = 2048
 """Codes drawn at random."""
 ROUNDS, PARENTS, CHILDREN = 6, 64, 512
 """Then this often: of the nearest misses so many get so many mutants, which replace nothing."""
-FASTEST = 4.0
-"""A clock of more than so many times the present one is no advice."""
-CLOCK_STEPS = 12
-"""Bisections of the clock: to 0.1% of its range."""
+CLOCKS = (1.5, 2.0, 3.0, 4.0)
+"""Clocks tried, in times of the present one; more than the last is no advice."""
+CLOCK_STEPS = 10
+"""Bisections between two of them: to 0.1%."""
 
 Knob = Literal["LUT", "FPS", "LATENCY", "CLOCK"]
 
@@ -49,7 +51,7 @@ class Change:
 class Diagnosis:
     """``reasons``: how many of the ``sampled`` candidates each refused, ``binding`` that of the nearest miss ("" if no
     sampled candidate is a valid network, or one fits). ``changes``: the smallest first, each enough on its own; exact
-    for the sample. ``sentence``: all that in one line."""
+    for the sample, but of clocks to 0.1%. ``sentence``: all that in one line."""
 
     sampled: int
     reasons: Mapping[str, int]
@@ -59,7 +61,7 @@ class Diagnosis:
 
 
 def diagnose(
-    space: SearchSpace, task: Task, spec: Spec, family: str, seed: int, estimator: Estimator = STRUCTURAL
+    space: SearchSpace, task: Task, spec: Spec, family: str, seed: int, estimator: Estimator = CALIBRATED
 ) -> Diagnosis:
     """What keeps the candidates of ``space`` from ``spec``. Takes seconds; the same seed gives the same answer."""
     codes = _sample(space, task, spec, family, seed, estimator)
@@ -83,6 +85,12 @@ def diagnose(
     else:
         sentence += "; no change of LUT, FPS, LATENCY or CLOCK alone helps: loosen several, or take a larger board"
     return Diagnosis(len(codes), reasons, REASONS[now.reason[nearest]], changes, sentence)
+
+
+def changes_for(table: LayerTable, spec: Spec, family: str, estimator: Estimator = CALIBRATED) -> tuple[Change, ...]:
+    """The least change of each limit with which a network of ``table`` fits, the smallest first; empty if one fits."""
+    now = solve_batch(table, spec, family, estimator)
+    return () if now.feasible.any() else _Changes(table, spec, family, estimator, now).all()
 
 
 def _sample(space: SearchSpace, task: Task, spec: Spec, family: str, seed: int, estimator: Estimator) -> Codes:
@@ -133,28 +141,29 @@ class _Changes:
         return solve_batch(self.table.select(networks[self.table.network]), spec, self.family, self.estimator)
 
     def lut(self) -> Change | None:
-        """The solver minimises LUTs under the other limits, so one solution without a budget has the answer.
+        """The least budget with which one fits.
 
         Networks refused for something else miss that other limit whatever LUTs they are given.
         """
         budget = self.spec.budget.lut
         if budget is None:
             return None
-        free = self.solve(
-            replace(self.spec, budget=replace(self.spec.budget, lut=None)), self.now.reason == REASONS.index("LUT")
+        value = self.least(
+            math.floor(budget),
+            lambda most: replace(self.spec, budget=replace(self.spec.budget, lut=most)),
+            lambda solution: solution.checked[:, RESOURCE_NAMES.index("lut")],
+            self.now.reason == REASONS.index("LUT"),
         )
-        if not free.feasible.any():
-            return None
-        value = float(free.lut[free.feasible].min())
-        return Change("LUT", value, value / budget if budget > 0 else math.inf)
+        return None if value is None else Change("LUT", value, value / budget if budget > 0 else math.inf)
 
     def fps(self) -> Change | None:
         """The highest throughput at which one fits."""
         clock = self.spec.clock_mhz * 1e6
-        cycles = self.least_cycles(
+        cycles = self.least(
             self.spec.max_interval_cycles,
             lambda most: replace(self.spec, min_throughput_per_s=clock / most),
             lambda solution: solution.interval,
+            self.valid,
         )
         if cycles is None:
             return None
@@ -166,10 +175,11 @@ class _Changes:
         limit = self.spec.max_latency_us
         if limit is None:
             return None
-        cycles = self.least_cycles(
+        cycles = self.least(
             self.spec.max_latency_cycles or 1,
             lambda most: replace(self.spec, max_latency_us=most / self.spec.clock_mhz),
             lambda solution: solution.latency,
+            self.valid,
         )
         if cycles is None:
             return None
@@ -177,33 +187,46 @@ class _Changes:
         return Change("LATENCY", value, value / limit)
 
     def clock(self) -> Change | None:
-        """The lowest clock at which one fits; more clock only loosens throughput and latency."""
-        low, high = self.spec.clock_mhz, self.spec.clock_mhz * FASTEST
-        alive = self.solve(replace(self.spec, clock_mhz=high), self.valid).feasible
-        if not alive.any():
+        """A clock at which one fits, and none at a slightly lower one.
+
+        More clock loosens throughput and latency, but takes registers and cycles: so the range is tried in steps.
+        """
+        now, slow = self.spec.clock_mhz, 1.0
+        for times in CLOCKS:
+            alive = self.fits_at(now * times, self.valid)
+            if alive.any():
+                break
+            slow = times
+        else:
             return None
+        low, high = now * slow, now * times
         for _ in range(CLOCK_STEPS):
             middle = (low + high) / 2
-            fits = self.solve(replace(self.spec, clock_mhz=middle), alive).feasible
+            fits = self.fits_at(middle, alive)
             low, high, alive = (low, middle, fits) if fits.any() else (middle, high, alive)
-        value = min(_rounded(high, math.ceil), self.spec.clock_mhz * FASTEST)
-        return Change("CLOCK", value, value / self.spec.clock_mhz)
+        value = _rounded(high, math.ceil)
+        value = value if value <= now * times and self.fits_at(value, alive).any() else high
+        return Change("CLOCK", value, value / now)
 
-    def least_cycles(
-        self, now: int, spec_of: Callable[[float], Spec], cycles_of: Callable[[BatchSolution], Floats]
+    def fits_at(self, clock_mhz: float, networks: Bools) -> Bools:
+        """Which networks fit at a clock."""
+        return self.solve(replace(self.spec, clock_mhz=clock_mhz), networks).feasible
+
+    def least(
+        self, now: int, spec_of: Callable[[float], Spec], value_of: Callable[[BatchSolution], Floats], networks: Bools
     ) -> int | None:
-        """The least limit in cycles, above ``now``, with which a network fits; None if none fits without a limit."""
-        solution = self.solve(spec_of(MAX_CYCLES), self.valid)
+        """The least limit above ``now`` with which one of the networks fits; None if none fits without a limit."""
+        solution = self.solve(spec_of(MAX_CYCLES), networks)
         alive = solution.feasible
         if not alive.any():
             return None
-        low, high = now, int(cycles_of(solution)[alive].min())
+        low, high = now, math.ceil(float(value_of(solution)[alive].min()))
         while high - low > 1:
             middle = (low + high) // 2
             solution = self.solve(spec_of(middle), alive)
             if solution.feasible.any():
                 alive = solution.feasible
-                high = int(cycles_of(solution)[alive].min())
+                high = math.ceil(float(value_of(solution)[alive].min()))
             else:
                 low = middle
         return high

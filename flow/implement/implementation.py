@@ -49,7 +49,7 @@ class Implementation:
             )
         refusal = check_io(network, self.io_type)
         for layer, chosen in zip(weight_layers, self.layers, strict=True):
-            refusal = refusal or check_layer(layer, chosen.strategy, chosen.reuse)
+            refusal = refusal or check_layer(layer, chosen.strategy, chosen.reuse, self.io_type)
         return refusal
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from flow.estimate.calibrated_refusals import CONSTANT_BITS, UNROLLED
 from flow.network.network import Layer, Network
 
 Strategy = Literal["Latency", "Resource"]
 IoType = Literal["io_parallel", "io_stream"]
 
-UNROLL_LIMIT = 4096
-"""Multiplications a step that HLS unrolls; above it the run fails (hls4ml#1168; one-layer runs of Vivado HLS 2020.1:
-Resource with reuse 1 fails whenever n_in * n_out is over it)."""
+UNROLL_LIMIT = UNROLLED
+"""Multiplications a step from which the run of HLS fails (hls4ml#1168; all 42 one-layer runs of Vivado HLS 2020.1 with
+exactly so many failed, of either strategy; the most that passed are 3,072)."""
 
-LATENCY_WEIGHTS = 2048
-"""Weights up to which strategy Latency always synthesized in those runs: 17% up to 4096, never above."""
+LATENCY_BITS = CONSTANT_BITS
+"""Bits of weights up to which strategy Latency synthesizes below the unroll limit."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,23 @@ def layer_reuse_factors(layer: Layer) -> tuple[int, ...]:
     return valid_reuse_factors(layer.fan_in, layer.out_shape[-1])
 
 
-def strategy_for(weights: int, reuse: int) -> Strategy:
+def strategy_for(weights: int, reuse: int, width: int) -> Strategy:
     """The strategy that synthesizes: Latency for reuse 1 while HLS is reliable with it, else Resource.
 
-    Latency with reuse above 1 keeps every constant multiplier's LUTs (one-layer runs), so it is never chosen.
+    ``width``: bits of a weight. Latency with reuse above 1 keeps every constant multiplier's LUTs (one-layer runs), so
+    it is never chosen.
     """
-    return "Latency" if reuse == 1 and weights <= LATENCY_WEIGHTS else "Resource"
+    return "Latency" if reuse == 1 and weights < UNROLL_LIMIT and weights * width <= LATENCY_BITS else "Resource"
+
+
+def strategy_of(layer: Layer, reuse: int) -> Strategy:
+    """``strategy_for`` a weight layer."""
+    return strategy_for(layer.weight_count, reuse, weight_width(layer))
+
+
+def weight_width(layer: Layer) -> int:
+    """Bits of one weight of a layer, 0 if it has none."""
+    return layer.weight.width if layer.weight is not None else 0
 
 
 def multipliers(weights: int, reuse: int) -> int:
@@ -75,8 +87,10 @@ def multipliers(weights: int, reuse: int) -> int:
     return -(-weights // reuse)
 
 
-def check_layer(layer: Layer, strategy: str, reuse: int) -> Refusal | None:
+def check_layer(layer: Layer, strategy: str, reuse: int, io_type: str = "io_stream") -> Refusal | None:
     """Why HLS would fail on this weight layer, or hls4ml silently change its reuse factor; None if it is fine."""
+    if strategy not in ("Latency", "Resource"):
+        return Refusal("strategy", f"{layer.name}: unknown strategy {strategy!r}, known: Latency, Resource")
     weights = layer.weight_count
     name = layer.name
     if reuse not in layer_reuse_factors(layer):
@@ -88,19 +102,43 @@ def check_layer(layer: Layer, strategy: str, reuse: int) -> Refusal | None:
             f"{name}: reuse factor {reuse} is not valid for {layer.fan_in} x {layer.out_shape[-1]} weights, "
             f"nearest valid: {near}",
         )
-    if multipliers(weights, reuse) > UNROLL_LIMIT:
+    if multipliers(weights, reuse) >= UNROLL_LIMIT:
         return Refusal(
             "unroll limit",
             f"{name}: {weights:,} weights at reuse factor {reuse} are {multipliers(weights, reuse):,} "
-            f"multiplications a step, HLS unrolls at most {UNROLL_LIMIT:,}",
+            f"multiplications a step, HLS unrolls fewer than {UNROLL_LIMIT:,}",
         )
-    if strategy == "Latency" and weights > LATENCY_WEIGHTS:
+    if strategy == "Latency":
+        # Constants stay constants at any reuse factor: all products are there at once.
+        if weights >= UNROLL_LIMIT:
+            return Refusal(
+                "latency strategy",
+                f"{name}: strategy Latency unrolls all {weights:,} weights, HLS fewer than {UNROLL_LIMIT:,}",
+            )
+        bits = weights * weight_width(layer)
+        if bits > LATENCY_BITS:
+            return Refusal(
+                "latency strategy",
+                f"{name}: strategy Latency is reliable up to {LATENCY_BITS:,} bits of weights, the layer has {bits:,}",
+            )
+    return check_unrolled(layer, strategy, reuse) if io_type == "io_parallel" else None
+
+
+def check_unrolled(layer: Layer, strategy: str, reuse: int) -> Refusal | None:
+    """What hls4ml's convolutions for io_parallel can't do with strategy Resource; None if it is fine.
+
+    From ``nnet_sepconv2d.h`` (an assertion) and ``nnet_conv2d_resource.h``: an assertion in the Vivado backend, wrong
+    results without one in the Vitis backend.
+    """
+    if strategy != "Resource" or layer.op == "dense":
+        return None
+    if layer.op == "depthwise":
+        return Refusal("strategy", f"{layer.name}: io_parallel has no depthwise convolution with strategy Resource")
+    if reuse > layer.fan_in:
         return Refusal(
-            "latency strategy",
-            f"{name}: strategy Latency is reliable up to {LATENCY_WEIGHTS:,} weights, the layer has {weights:,}",
+            "reuse factor",
+            f"{layer.name}: reuse factor {reuse} of a convolution is at most {layer.fan_in} with io_parallel",
         )
-    if strategy not in ("Latency", "Resource"):
-        return Refusal("strategy", f"{name}: unknown strategy {strategy!r}, known: Latency, Resource")
     return None
 
 

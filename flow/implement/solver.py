@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flow.errors import InputError, NothingFeasible
-from flow.estimate.structural import STRUCTURAL, Estimator
+from flow.estimate.calibrated import CALIBRATED
+from flow.estimate.structural import Estimator
 from flow.estimate.table import table_of
 from flow.implement.batch import REASONS, BatchSolution, solve_batch
 from flow.implement.implementation import Implementation, LayerImplementation
@@ -41,7 +42,7 @@ class Attempt:
     sentence: str
 
 
-def solve(network: Network, spec: Spec, family: str, estimator: Estimator = STRUCTURAL) -> Implementation:
+def solve(network: Network, spec: Spec, family: str, estimator: Estimator = CALIBRATED) -> Implementation:
     """The cheapest valid implementation of ``network`` that meets ``spec``; see ``solve_batch`` for what cheapest is.
 
     ``family``: device family of the part. Raises NoImplementation if there is none, InputError for an empty network.
@@ -52,7 +53,7 @@ def solve(network: Network, spec: Spec, family: str, estimator: Estimator = STRU
     return found.implementation
 
 
-def attempt(network: Network, spec: Spec, family: str, estimator: Estimator = STRUCTURAL) -> Attempt:
+def attempt(network: Network, spec: Spec, family: str, estimator: Estimator = CALIBRATED) -> Attempt:
     """The implementation that ``solve`` gives, or the valid one nearest to the spec. Raises InputError if empty."""
     if not network.layers:
         raise InputError("the network has no layers")
@@ -88,4 +89,5 @@ def refusal_text(solution: BatchSolution, index: int, spec: Spec) -> str:
         return f"it takes at least {needed:,.0f} cycles, {spec.max_latency_us:,.10g} us {clock} are {limit:,.0f}"
     if reason == "limits together":
         return "each limit can be met alone, but no reuse factors meet throughput, latency and resources together"
-    return f"it needs at least {needed:,.0f} {reason} of {limit:,.0f}{times}"
+    end = " (upper end of its 90% interval)" if spec.bound == "upper" else ""
+    return f"it needs at least {needed:,.0f} {reason}{end} of {limit:,.0f}{times}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from flow.errors import InputError
@@ -20,7 +20,11 @@ from flow.network.fixed import (
 if TYPE_CHECKING:
     from flow.space.candidate import Candidate, LayerChoice
 
-Op = Literal["dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat"]
+Op = Literal[
+    "dense", "conv2d", "depthwise", "activation", "maxpool", "global_avgpool", "flatten", "add", "concat",
+    "avgpool", "global_maxpool", "softmax", "table_activation", "batchnorm", "padding",
+]  # fmt: skip
+"""Candidates have those of the first line; models of users (``flow.archive``) the others, too."""
 WEIGHT_OPS = ("dense", "conv2d", "depthwise")
 OUTPUT_INTEGER_BITS = 3
 """Integer bits the biases of the output layer (logits) are given, as if an activation of that range followed."""
@@ -35,11 +39,22 @@ class InvalidCandidate(InputError):
 
 
 @dataclass(frozen=True)
+class WeightStatistics:
+    """What a predictor may know of trained weights: the share that is not zero, the share of those whose product takes
+    a multiplier, and the mean number of canonical signed digits of the others (``flow.estimate.features.Details``)."""
+
+    density: float
+    hard: float
+    digits: float
+
+
+@dataclass(frozen=True)
 class Layer:
     """One operation. ``inputs`` are indices of layers before it, -1 is the network's input.
 
-    Shapes are (height, width, channels) or (features,). ``output`` is the exact format of the result. For weight
-    layers ``fan_in`` is the products summed per output and ``scale_exponent`` the power of two on the weights.
+    Shapes are (height, width, channels), (width, channels) or (features,). ``output`` is the exact format of the
+    result. For weight layers ``fan_in`` is the products summed per output and ``scale_exponent`` the power of two on
+    the weights; ``statistics`` is what is known of them, which makes no other network of it.
     """
 
     name: str
@@ -55,6 +70,7 @@ class Layer:
     weight: WeightFormat | None = None
     bias: FixedFormat | None = None
     scale_exponent: int = 0
+    statistics: WeightStatistics | None = field(default=None, compare=False)
 
     @property
     def positions(self) -> int:
@@ -91,7 +107,9 @@ class Network:
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return sum(la.weight_count + la.out_shape[-1] for la in self.layers if la.weight is not None)
+        return sum(
+            la.weight_count + (la.out_shape[-1] if la.bias else 0) for la in self.layers if la.weight is not None
+        )
 
     @property
     def weight_bits(self) -> int:

@@ -8,6 +8,9 @@ significant bits of float32.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,12 +36,31 @@ def import_qkeras() -> Any:
     chosen = os.environ["KERAS_BACKEND"]
     if chosen not in BACKENDS:
         raise InputError(f"KERAS_BACKEND={chosen} is not supported, use one of {', '.join(BACKENDS)}")
-    for module, package in ((chosen, chosen), ("keras", "keras"), ("qkeras", "qkeras-v3")):
-        try:
-            found = import_module(module)
-        except ImportError as error:
-            raise MissingDependency(package, "search") from error
+    with _quiet():
+        for module, package in ((chosen, chosen), ("keras", "keras"), ("qkeras", "qkeras-v3")):
+            try:
+                found = import_module(module)
+            except ImportError as error:
+                raise MissingDependency(package, "search") from error
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What libraries print to standard error while they load says nothing to a user, and no setting stops it all."""
+    try:
+        sys.stderr.flush()
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, AttributeError):  # there is no standard error
+        yield
+        return
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def build_model(network: Network, codes: NetworkCodes | None = None) -> Any:
@@ -113,20 +135,6 @@ def save_model(model: Any, path: Path) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ToolError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def load_model(path: Path) -> Any:
-    """The model in a ``.keras`` file; pickles and lambdas are refused. Raises InputError."""
-    import_qkeras()
-    import keras
-
-    if not path.is_file():
-        raise InputError(f"cannot read model {path}: no such file")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its parsers raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot read model {path}: {reason}") from error
 
 
 def weight_quantizer(layer: Layer) -> Any:

@@ -21,15 +21,11 @@ _TANH_NOISE = "QKeras' float32 straight-through estimator blurs {kind}(alpha=Non
 
 def activation_fields(activation: Any) -> dict[str, Any] | None:
     """The fields of a Step for an activation, or None if it does nothing. Raises InputError with the reason."""
-    from keras import activations
-
-    if activation is None or activation is activations.linear:
-        return None
-    if activation is activations.relu:
-        return {"op": "relu"}
-    if activation is activations.softmax:
-        return {"op": "softmax"}
     kind = kind_of(activation)
+    if activation is None or (_of_keras(activation) and kind == "linear"):
+        return None
+    if _of_keras(activation) and kind in ("relu", "softmax"):
+        return {"op": kind}
     if not type(activation).__module__.startswith("qkeras.") or kind not in _READERS:
         raise InputError(
             f"activation {kind} has no exact fixed-point equivalent, supported: "
@@ -39,6 +35,10 @@ def activation_fields(activation: Any) -> dict[str, Any] | None:
         raise InputError(f"{kind} with qnoise_factor {activation.qnoise_factor} is only partly quantized")
     fields: dict[str, Any] = _READERS[kind](activation)
     return fields
+
+
+def _of_keras(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("keras.")
 
 
 def _whole(quantizer: Any, name: str) -> int:
@@ -107,11 +107,14 @@ def _relu(quantizer: Any) -> dict[str, Any]:
 
 
 def _hard(quantizer: Any, real: bool, to: FixedFormat) -> dict[str, Any]:
-    from qkeras import quantizers
-
     name = kind_of(quantizer).removeprefix("quantized_")
-    if not real and quantizers._sigmoid is not quantizers.hard_sigmoid:
-        raise InputError(f"quantized_{name}: only QKeras' hard sigmoid is supported, set_internal_sigmoid changed it")
+    if not real and hasattr(quantizer, "get_config"):  # one in memory: a saved one is what QKeras starts with
+        from qkeras import quantizers
+
+        if quantizers._sigmoid is not quantizers.hard_sigmoid:
+            raise InputError(
+                f"quantized_{name}: only QKeras' hard sigmoid is supported, set_internal_sigmoid changed it"
+            )
     if real or (quantizer.symmetric and name == "sigmoid"):
 
         def function(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """Layers of QKeras and Keras as steps with integer constants, one function a kind of layer.
 
 What is read is the layer in memory, not its saved configuration: QKeras drops arguments there
-(``quantized_relu(is_quantized_clip=...)``, ``binary(scale_axis=...)``).
+(``quantized_relu(is_quantized_clip=...)``, ``binary(scale_axis=...)``). ``flow.archive`` makes stand-ins of the layers
+in a file, with numpy arrays for variables: for those no framework is imported here.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def _bias(reading: WeightReading) -> Codes | None:
 
 
 def _numbers(variable: Any) -> Any:
+    if isinstance(variable, np.ndarray):
+        return variable
     from keras import ops
 
     return ops.convert_to_numpy(variable)

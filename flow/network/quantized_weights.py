@@ -70,12 +70,18 @@ def check_quantizer(quantizer: Any) -> None:
 
 
 def call_quantizer(quantizer: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What QKeras makes of ``values``. Raises InputError if it fails or gives values that are no numbers."""
-    try:
-        # A tensor, not an array: QKeras' own arithmetic decides, down to the last bit.
-        from keras import ops
+    """What QKeras makes of ``values``. Raises InputError if it fails or gives values that are no numbers.
 
-        result = np.asarray(ops.convert_to_numpy(quantizer(ops.convert_to_tensor(values))), dtype=np.float32)
+    A quantizer that was read from a file (``flow.archive``) has ``on_numpy``, which needs no framework.
+    """
+    try:
+        if hasattr(quantizer, "on_numpy"):
+            result = np.asarray(quantizer.on_numpy(values), dtype=np.float32)
+        else:
+            # A tensor, not an array: QKeras' own arithmetic decides, down to the last bit.
+            from keras import ops
+
+            result = np.asarray(ops.convert_to_numpy(quantizer(ops.convert_to_tensor(values))), dtype=np.float32)
     except (AssertionError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"QKeras fails on quantizer {quantizer}: {error}") from error
     if not np.isfinite(result).all():
@@ -85,13 +91,15 @@ def call_quantizer(quantizer: Any, values: NDArray[np.float32]) -> NDArray[np.fl
 
 def _steps(quantizer: Any) -> NDArray[np.float64] | None:
     """The value of one code, per channel where scales are (broadcastable); None where every code has its own."""
-    from keras import ops
-
     kind = kind_of(quantizer)
     if kind in ("quantized_po2", "quantized_relu_po2"):
         return None
     tensor = quantizer.quantization_scale if kind == "quantized_linear" else getattr(quantizer, "scale", None)
-    scale: NDArray[np.float64] = np.array(ops.convert_to_numpy(1.0 if tensor is None else tensor), dtype=np.float64)
+    if not isinstance(tensor, np.ndarray | float | int | None):
+        from keras import ops
+
+        tensor = ops.convert_to_numpy(tensor)
+    scale: NDArray[np.float64] = np.array(1.0 if tensor is None else tensor, dtype=np.float64)
     if kind == "quantized_bits":
         unsigned_bits = quantizer.bits - bool(quantizer.keep_negative)
         scale = scale * (2.0 ** (int(quantizer.integer) - unsigned_bits) if unsigned_bits > 0 else 1.0)
@@ -110,7 +118,8 @@ def _on_grid(
     if (np.abs(step / 2.0**nearest - 1) > 1e-5).any():
         if float_format is None:
             raise InputError(
-                f"the scales of {quantizer} are no powers of two: use alpha='auto_po2', or name a format for floats"
+                f"the scales of {quantizer} are no powers of two: use alpha='auto_po2', or name a format for floats "
+                "(--float-format)"
             )
         return _unquantized(values, float_format, 15)
     counts = values / 2.0**nearest
@@ -189,7 +198,7 @@ def _unquantized(values: NDArray[np.float32], float_format: FixedFormat | None, 
     except InputError:
         if float_format is None:
             raise InputError(
-                "it has float weights without a quantizer: quantize them, or name a format for floats"
+                "it has float weights without a quantizer: quantize them, or name a format for floats (--float-format)"
             ) from None
     codes = np.rint(values.astype(np.float64) * 2.0**float_format.fraction)
     if codes.min() < float_format.low or codes.max() > float_format.high:

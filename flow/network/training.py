@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from flow.errors import InputError, ToolError
 from flow.network.datasets.types import Dataset, class_weights
 from flow.network.fixed import FixedFormat
+from flow.network.model_file import load_model
 from flow.network.network import Network, build_network
 from flow.network.qat import QatNetwork
-from flow.network.qkeras_model import build_model, import_qkeras, load_model
+from flow.network.qkeras_model import build_model, import_qkeras
 from flow.network.reference import NetworkCodes
 
 if TYPE_CHECKING:

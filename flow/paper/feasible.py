@@ -21,6 +21,11 @@ from flow.space.space import load_space
 PAPER_LIMITS = (Limits(30_000, 1000), Limits(100_000, 1000), Limits(300_000, 1000))
 """The limits of the designs D, E and F."""
 
+TIGHT_LIMITS = (Limits(10_000, 1000), Limits(3_000, 1000), Limits(30_000, 3000), Limits(10_000, 3000))
+"""Limits under which fewer and fewer networks are feasible."""
+
+ALL_LIMITS = (*PAPER_LIMITS, *TIGHT_LIMITS)
+
 Z_95 = 1.959963984540054
 """Two-sided 95% quantile of the normal distribution."""
 

@@ -48,6 +48,11 @@ def board_text(board: Board) -> str:
         ("clock", f"{board.default_clock_mhz:g} MHz by default{mark('clock.default_mhz')}"),
         ("", f"made by {board.clock.kind}, {board.clock.range_text()}{mark('clock.max_mhz')}"),
         *(
+            [("", f"HLS leaves {board.hls_uncertainty:g}% of the period to routing{mark('clock.uncertainty_percent')}")]
+            if board.hls_uncertainty is not None
+            else []
+        ),
+        *(
             ("", f"{name.removesuffix('_mhz')} {mhz:g} MHz{mark(f'clock.{name}')}")
             for name, mhz in _inner_clocks(board)
         ),
@@ -107,6 +112,7 @@ def board_json(board: Board) -> dict[str, Any]:
             "default_mhz": board.default_clock_mhz,
             "least_mhz": board.clock.least_mhz,
             "max_mhz": board.clock.max_mhz,
+            "hls_uncertainty_percent": board.hls_uncertainty,
             **dict(_inner_clocks(board)),
         },
         "inputs": [{"name": i.name, "mhz": i.mhz, "pin": i.pin} for i in board.inputs],

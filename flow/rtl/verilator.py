@@ -86,13 +86,17 @@ def _include(program: str, root: str | None) -> Path | None:
 
 @dataclass(frozen=True)
 class Source:
-    """Verilog to simulate: the files by path, and the top, which has one stream in and one out, of so many bits."""
+    """Verilog to simulate: the files by path, and the top, which has one stream in and one out, of so many bits.
+
+    ``driver``: the C++ around it, a file below templates/.
+    """
 
     files: Mapping[str, str]
     top: str
     in_bits: int
     out_bits: int
     parameters: Mapping[str, int] = field(default_factory=dict)
+    driver: str = "rtl/driver.cpp"
 
     @property
     def digest(self) -> str:
@@ -112,7 +116,7 @@ def compile_program(source: Source, tools: Verilator, cache: Path) -> Path:
 
     Raises ToolFailure with what the tools said; a lint warning is a failure.
     """
-    driver = read_text(data_dir("templates") / "rtl" / "driver.cpp", "simulation driver")
+    driver = read_text(data_dir("templates") / source.driver, "simulation driver")
     key = _digest(source.digest, driver, *_OPTIONS, tools.version, tools.compiler, tools.compiler_version)
     program = cache / f"sim_{key}"
     if program.is_file():

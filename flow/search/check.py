@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.estimate.calibrated import CALIBRATED
+from flow.estimate.structural import Estimator
 from flow.implement.solver import REASONS, BatchSolution, solve_batch
 from flow.resources import RESOURCE_NAMES
+from flow.search.features import network_features
 from flow.space.batch import RULES, batch_table
 from flow.space.space import Codes, SearchSpace, Task
 from flow.spec import Spec
@@ -27,7 +30,7 @@ class Checked:
     """What the free rungs say of each code. ``violation`` is 0 where feasible, else by what share of the limits it
     misses them at least, summed over the limits. Invalid codes are beyond all valid ones, by how many rules they break.
 
-    ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget.
+    ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget; middles of intervals.
     """
 
     feasible: NDArray[np.bool_]
@@ -52,18 +55,31 @@ class Checked:
 class Checker:
     """Applies validity rules, solver and predictor to codes of one space under one spec."""
 
-    def __init__(self, space: SearchSpace, task: Task, spec: Spec, family: str, minimize: str = "lut") -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        task: Task,
+        spec: Spec,
+        family: str,
+        minimize: str = "lut",
+        estimator: Estimator = CALIBRATED,
+    ) -> None:
         self.space, self.task, self.spec, self.family, self.minimize = space, task, spec, family, minimize
+        self.estimator = estimator
 
     def check(self, codes: Codes) -> Checked:
         """The verdict on ``codes``, shape (n, decisions)."""
         batch = batch_table(self.space, codes, self.task)
-        solution = solve_batch(batch.table, self.spec, self.family)
+        solution = solve_batch(batch.table, self.spec, self.family, self.estimator)
         valid = batch.broken == 0
         feasible = valid & solution.feasible
         violation = np.where(valid, solution.violation, INVALID * batch.faults)
         cost = solution.lut if self.minimize == "lut" else self.shares(solution)
         return Checked(feasible, violation, cost, batch.broken, solution)
+
+    def features(self, codes: Codes) -> NDArray[np.float64]:
+        """What samplers may compare networks by: shape (n, features), 0 for what breaks a rule."""
+        return network_features(batch_table(self.space, codes, self.task).table)
 
     def shares(self, solution: BatchSolution) -> NDArray[np.float64]:
         """The largest share of the budget each network takes; inf where the prediction is not finite."""
@@ -78,6 +94,8 @@ class Checker:
         return np.where(np.isnan(worst), np.inf, worst)
 
 
-def checker_for(problem: Problem) -> Checker:
+def checker_for(problem: Problem, estimator: Estimator = CALIBRATED) -> Checker:
     """The checker of a resolved search."""
-    return Checker(problem.space, problem.task, problem.spec, problem.board.family, problem.settings.minimize)
+    return Checker(
+        problem.space, problem.task, problem.spec, problem.board.family, problem.settings.minimize, estimator
+    )

@@ -20,8 +20,9 @@ from flow.network.network import build_network
 from flow.resources import Measurement
 from flow.search.check import checker_for
 from flow.search.journal import StudyJournal
+from flow.search.modes import proposer_for
 from flow.search.pareto import pareto_front
-from flow.search.propose import Proposal, Proposer
+from flow.search.propose import Proposal, Proposes
 from flow.search.settings import Problem
 from flow.search.store import RunDirectory
 from flow.space.candidate import Candidate
@@ -89,6 +90,7 @@ class Entry:
             "schema": 1,
             "digest": self.candidate.digest,
             "number": self.proposal.number,
+            "stage": self.proposal.stage,
             "status": "failed" if self.error else "done",
             "error": self.error,
             "candidate": self.candidate.to_dict(),
@@ -115,7 +117,7 @@ class Outcome:
     entries: list[Entry]
     front: list[Entry]
     reason: str
-    proposer: Proposer
+    proposer: Proposes
     loop_s: float
     loop_cpu_s: float
 
@@ -128,13 +130,14 @@ class Search:
     ) -> None:
         self.problem, self.run, self.evaluator, self.display = problem, run, evaluator, display
         self.floor = floor
-        s = problem.settings
-        self.proposer = Proposer(checker_for(problem), s.sampler, s.seed)
+        self.proposer = proposer_for(problem, checker_for(problem))
         self.journal = StudyJournal(run.path / "study.journal", problem.space)
         self.replay = run.evaluated()
         self.entries: list[Entry] = []
         self.promotions: deque[Entry] = deque()
         self.gains: list[float] = []
+        self.epochs = 0
+        """Epochs of all trainings started, those that an earlier sitting has on disk included."""
         self.exhausted = self.timed_out = False
 
     def go(self) -> Outcome:
@@ -158,7 +161,9 @@ class Search:
             waited += time.monotonic() - before
             self.take(entry, rung, result)
         self.log_rejected()
-        reason = "space exhausted" if self.exhausted else "time" if self.timed_out else "trials"
+        spent = len(self.entries) < self.problem.settings.trials
+        reason = "training budget" if spent else "trials"
+        reason = "space exhausted" if self.exhausted else "time" if self.timed_out else reason
         worked, cpu = time.monotonic() - started - waited, time.thread_time() - cpu
         return Outcome(self.entries, self.front(), reason, self.proposer, worked, cpu)
 
@@ -166,26 +171,39 @@ class Search:
         """The next job: a promotion to full training first, else a new candidate."""
         while self.promotions:
             entry = self.promotions.popleft()
-            if self.time_for_full(entry):
+            if self.time_for_full(entry) and self.affords("full"):
                 return entry, "full", self.start(entry, "full")
-            self.timed_out = True
+            self.timed_out = self.timed_out or self.affords("full")
             self.tell(entry)
-        if self.exhausted or len(self.entries) >= self.problem.settings.trials:
+        if self.proposer.waiting():
+            return None
+        if self.exhausted or not self.affords("short", "full") or len(self.entries) >= self.problem.settings.trials:
             return None
         # What earlier sittings have evaluated is taken from disk whatever the time.
         if self.run.elapsed_s >= self.problem.settings.time_s * NEW_UNTIL and len(self.entries) >= self.replay:
             self.timed_out = True
             return None
-        proposal = self.proposer.propose()
+        proposal = self.proposer.propose(self.used())
         self.display.rejected(dict(self.proposer.rejected))
         if proposal is None:
-            self.exhausted = True
+            self.exhausted = not self.proposer.waiting()
             return None
         if proposal.number % LOG_REJECTED_EVERY == 0:
             self.log_rejected()
         entry = self.entry_for(proposal)
         self.entries.append(entry)
         return entry, "short", self.start(entry, "short")
+
+    def affords(self, *rungs: str) -> bool:
+        """Whether the training budget has room for the given rungs."""
+        total, s = self.problem.settings.epochs_total, self.problem.settings
+        wanted = sum(s.epochs_short if rung == "short" else s.epochs_full for rung in rungs)
+        return total is None or self.epochs + wanted <= total
+
+    def used(self) -> float:
+        """Share of the trials or of the training budget that is used up."""
+        s = self.problem.settings
+        return max(len(self.entries) / s.trials, 0.0 if s.epochs_total is None else self.epochs / s.epochs_total)
 
     def time_for_full(self, entry: Entry) -> bool:
         """Whether a full training can end before the time limit; the first one is always done."""
@@ -204,7 +222,7 @@ class Search:
         problem = self.problem
         candidate = problem.space.candidate(proposal.code, problem.task)
         network = build_network(candidate)
-        implementation = solve(network, problem.spec, problem.board.family)
+        implementation = solve(network, proposal.spec or problem.spec, problem.board.family)
         prediction = predict(network, implementation, problem.board.part, problem.board.family)
         return Entry(proposal, candidate, implementation, prediction.total, proposal.cost)
 
@@ -221,6 +239,7 @@ class Search:
 
     def start(self, entry: Entry, rung: str) -> Callable[[], dict[str, Any]]:
         """Start a rung, or take it from disk if an earlier sitting has done it."""
+        self.epochs += {"short": self.problem.settings.epochs_short, "full": self.problem.settings.epochs_full}[rung]
         known = self.known(entry, rung)
         if known is not None:
             return lambda: known
@@ -288,11 +307,13 @@ class Search:
         return not any(
             "full" in other.rungs and other.cost <= entry.cost and other.rungs["full"]["val_accuracy"] >= hope
             for other in self.entries
+            if other.proposal.stage == entry.proposal.stage
         )
 
     def front(self, final: bool = True) -> list[Entry]:
         """The Pareto-optimal entries, cheapest first: of fully trained ones if ``final``, else of all with a result."""
         done = [e for e in self.entries if e.accuracy is not None and (not final or "full" in e.rungs)]
+        done = [e for e in done if e.proposal.final]
         done = [e for e in done if (e.accuracy or 0.0) > self.floor]
         points = [(float(e.accuracy or 0.0), e.cost) for e in done]
         return [done[i] for i in pareto_front(points)]

@@ -10,10 +10,11 @@ from typing import Any
 from flow.board import Board, load_board
 from flow.errors import InputError, unknown_name
 from flow.network.datasets import DatasetInfo, dataset_info
+from flow.search.modes import MODES
+from flow.search.samplers import SAMPLERS
 from flow.space.space import SearchSpace, Task, load_space
 from flow.spec import Spec, make_spec
 
-SAMPLERS = ("random", "tpe", "nsga2")
 MINIMIZE = ("lut", "scarcest")
 DEFAULT_SPACES = {"digits": "cnn-small", "mnist": "cnn-small", "cifar10": "cnn-cifar10", "jets": "mlp-jets"}
 _ASKED = ("board", "space", "lut", "fps", "latency_us", "clock_mhz")
@@ -24,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @dataclass(frozen=True)
 class SearchSettings:
     """What the user asked for. Limits: ``None`` takes the board's default; times in seconds.
+
+    ``mode``: see ``flow.search.modes``. ``epochs_total``: epochs of all trainings together, None for no such limit.
 
     ``window`` is how many candidates may be in flight: a candidate is proposed knowing all results but those of the
     ``window`` before it, so results do not depend on the number of workers or on which finishes first.
@@ -40,11 +43,14 @@ class SearchSettings:
     time_s: float = 540.0
     seed: int = 0
     sampler: str = "tpe"
+    mode: str = "joint"
     minimize: str = "lut"
+    bound: str = "upper"
     jobs: int | None = None
     window: int = 4
     epochs_short: int = 10
     epochs_full: int = 40
+    epochs_total: int | None = None
     class_weights: bool = False
     estimator_only: bool = False
 
@@ -66,6 +72,8 @@ def resolve(settings: SearchSettings) -> Problem:
     """The problem the settings describe. Raises InputError for each mistake; nothing is started or written."""
     if settings.sampler not in SAMPLERS:
         raise unknown_name("sampler", settings.sampler, SAMPLERS)
+    if settings.mode not in MODES:
+        raise unknown_name("mode", settings.mode, MODES)
     if settings.minimize not in MINIMIZE:
         raise unknown_name("objective", settings.minimize, MINIMIZE)
     for name, least in (("trials", 1), ("seed", 0), ("epochs_short", 1), ("epochs_full", 1)):
@@ -76,13 +84,24 @@ def resolve(settings: SearchSettings) -> Problem:
         raise InputError(f"time must be a positive number of seconds, not {settings.time_s}")
     if settings.epochs_full < settings.epochs_short:
         raise InputError(f"epochs_full ({settings.epochs_full}) is below epochs_short ({settings.epochs_short})")
+    least = settings.epochs_short + settings.epochs_full
+    if settings.epochs_total is not None and not least <= settings.epochs_total < 2**31:
+        raise InputError(
+            f"epochs_total must be at least {least}, the epochs of one candidate on both rungs, not "
+            f"{settings.epochs_total}"
+        )
     cores = os.cpu_count() or 1
     jobs = settings.jobs if settings.jobs is not None else min(cores, settings.window)
     if not 1 <= jobs <= settings.window:
         raise InputError(f"jobs must be from 1 to {settings.window}, not {jobs}")
     board = load_board(settings.board)
     spec = make_spec(
-        board, lut=settings.lut, fps=settings.fps, latency_us=settings.latency_us, clock_mhz=settings.clock_mhz
+        board,
+        lut=settings.lut,
+        fps=settings.fps,
+        latency_us=settings.latency_us,
+        clock_mhz=settings.clock_mhz,
+        bound=settings.bound,
     )
     data = dataset_info(settings.dataset)
     task = Task(data.shape, data.input_format, data.classes)
@@ -117,8 +136,8 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
         "spec": problem.spec.to_dict(),
         **{
             n: getattr(s, n)
-            for n in ("seed", "sampler", "minimize", "trials", "time_s", "window", "epochs_short", "epochs_full",
-                      "class_weights", "estimator_only")
+            for n in ("seed", "sampler", "mode", "minimize", "bound", "trials", "time_s", "window", "epochs_short",
+                      "epochs_full", "epochs_total", "class_weights", "estimator_only")
         },
         "asked": {n: getattr(s, n) for n in _ASKED},
         "jobs": problem.jobs,
@@ -135,6 +154,10 @@ def from_yaml(data: dict[str, Any], where: str) -> SearchSettings:
             for n in ("seed", "sampler", "minimize", "trials", "time_s", "window", "epochs_short", "epochs_full",
                       "class_weights", "estimator_only", "jobs")
         }  # fmt: skip
-        return SearchSettings(dataset=dataset, **asked, **rest)
+        # Runs of earlier versions do not name these.
+        later: dict[str, Any] = {"bound": "upper", "mode": "joint", "epochs_total": None}
+        return SearchSettings(
+            dataset=dataset, **asked, **rest, **{n: data.get(n, before) for n, before in later.items()}
+        )
     except (KeyError, TypeError) as error:
         raise InputError(f"{where}: damaged run settings ({error}); start a new run") from error

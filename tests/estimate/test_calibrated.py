@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from flow.errors import InputError
 from flow.estimate.calibrated import CALIBRATED, CalibratedEstimator, Coefficients, predict_modules, shipped
 from flow.estimate.calibrated_refusals import refused
-from flow.estimate.calibrated_terms import CELLS, REGIMES, cells_of, ram_blocks, regimes_of
+from flow.estimate.calibrated_terms import CELLS, REGIMES, cells_of, regimes_of
 from flow.estimate.features import CODE, Details, features_of, weight_statistics
-from flow.estimate.structural import bram18
 from flow.estimate.table import COLUMNS, OP_CODE, WEIGHT_CODE, LayerTable
 from flow.implement.rules import depthwise_reuse_factors, valid_reuse_factors
 
@@ -167,12 +166,6 @@ def test_every_row_has_a_regime_and_a_cell() -> None:
     assert set(regimes_of(f)) == set(range(len(REGIMES))) - {REGIMES.index("folded")}
     assert set(cells_of(f)) <= set(range(len(CELLS)))
     assert predict_modules(shipped(), f).lut.shape == (len(rows),)
-
-
-@given(st.integers(1, 5000), st.integers(1, 40_000))
-def test_memories_are_counted_as_by_the_structural_model(width: int, depth: int) -> None:
-    size = np.array([float(width)]), np.array([float(depth)])
-    assert ram_blocks(*size) == bram18(*size)
 
 
 def test_hls_refuses_what_it_refused() -> None:

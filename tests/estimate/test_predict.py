@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.errors import InputError
+from flow.estimate.calibrated import CALIBRATED
 from flow.estimate.predict import TOP, predict
 from flow.estimate.structural import STRUCTURAL, Estimator
 from flow.estimate.table import table_of
@@ -28,7 +29,9 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("estimator", [STRUCTURAL, RandomHardware(3)], ids=["structural", "random"])
+@pytest.mark.parametrize(
+    "estimator", [CALIBRATED, STRUCTURAL, RandomHardware(3)], ids=["calibrated", "structural", "random"]
+)
 @pytest.mark.parametrize("name", TASKS)
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1))
@@ -47,6 +50,7 @@ def test_totals_are_those_the_solver_decided_by(estimator: Estimator, name: str,
         ).total
         for resource in RESOURCE_NAMES:
             assert getattr(total.resources, resource) == getattr(solution, resource)[0], resource
+            assert getattr(total.high, resource) == solution.checked[0, RESOURCE_NAMES.index(resource)], resource
         assert total.interval_cycles == solution.interval[0]
         assert total.latency_cycles == solution.latency[0]
 
@@ -64,7 +68,7 @@ def test_layers_add_up_to_the_total(network: Network) -> None:
     assert total.interval_cycles == max(layer.interval_cycles for layer in layers)
     stream = any(len(layer.out_shape) == 3 for layer in network)
     fill = sum(layer.fill_cycles for layer in layers)
-    assert total.latency_cycles == fill + (total.interval_cycles if stream else 0)
+    assert total.latency_cycles == max(fill + (total.interval_cycles if stream else 0), 1)
     for own, made in zip(network, layers, strict=False):
         assert (made.reuse is None) == (made.strategy is None) == (own.weight is None)
 
@@ -87,8 +91,8 @@ def test_it_says_where_it_comes_from() -> None:
     network = build_network(space.candidate(space.sample(np.random.default_rng(0), 1)[0], TASKS["mlp-jets"]))
     spec = replace(spec_of(), clock_mhz=125.0)
     total = predict(network, solve(network, spec, FAMILY), PART, FAMILY).total
-    assert (total.source, total.tool, total.version) == ("predicted", STRUCTURAL.name, STRUCTURAL.version)
-    assert total.note == "uncalibrated"
+    assert (total.source, total.tool, total.version) == ("predicted", CALIBRATED.name, CALIBRATED.version)
+    assert total.note == CALIBRATED.note
     assert (total.part, total.clock_mhz) == (PART, 125.0)
     assert total.interval_cycles is not None
     assert total.throughput_per_s == 125e6 / total.interval_cycles

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow.estimate.models import load_estimator, names
 from flow.estimate.structural import CELLS, ERRORS, STRUCTURAL, Estimate, Estimator, bram18
 from flow.estimate.table import COLUMNS, OP_CODE, WEIGHT_CODE, LayerTable
 from flow.implement.options import options_of, streams
@@ -56,7 +57,7 @@ def sampled(name: str, seed: int, count: int = 48) -> LayerTable:
 # What every estimator promises
 
 
-@pytest.mark.parametrize("estimator", [STRUCTURAL, RandomHardware(4)], ids=["structural", "random"])
+@pytest.mark.parametrize("estimator", [*map(load_estimator, names()), RandomHardware(4)], ids=[*names(), "random"])
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=5)
@@ -68,7 +69,7 @@ def test_the_contract_of_estimators(estimator: Estimator, name: str, family: str
     stream = streams(table)[table.network]
     weight = table.is_weight
     layers, layer_stream = table.select(weight), stream[weight]
-    options = options_of(layers, layer_stream, family, estimator)
+    options = options_of(layers, layer_stream, family, estimator, "upper")
     wide = layers.select(options.layer)
     arguments = (wide, options.reuse, layer_stream[options.layer], options.latency, family)
     rows = estimator.rows(*arguments)
@@ -90,6 +91,7 @@ def test_the_contract_of_estimators(estimator: Estimator, name: str, family: str
     for cycles in (rows.fill, rows.interval):
         assert (np.diff(cycles)[same] >= 0).all()
     low, high = estimator.bounds(*arguments, rows)
+    np.testing.assert_array_equal(options.checked, high.T)
     assert (low <= rows.resources()).all()
     assert (high >= rows.resources()).all()
     assert (low >= 0).all()

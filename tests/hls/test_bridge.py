@@ -1,24 +1,16 @@
-"""The bridge: models are opened safely, what can't be converted is named, and hls4ml's registry is left as it was."""
+"""The bridge: what can't be converted is named, and hls4ml's registry is left as it was."""
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flow.errors import InputError
 from flow.hls.bridge.check import check_convertible, io_problems
 from flow.hls.bridge.handlers import KERAS_LAYERS, QKERAS_LAYERS, handlers_for
 from flow.hls.bridge.hls_layers import precision
-from flow.hls.bridge.load import check_archive, load_model
 from flow.network.fixed import FixedFormat
 from flow.network.quantized_keras import from_keras
 
@@ -26,90 +18,7 @@ pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytest.importorskip("hls4ml")
-from tests.network.gallery import INPUT, bits, dense, keras, q, qkeras, sequential  # noqa: E402
-
-# Model files
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved QKeras model."""
-    path = tmp_path_factory.mktemp("model") / "model.keras"
-    sequential((6,), dense(4, "a", activation=q.quantized_relu(4)), dense(2, "b")).save(path)
-    return path
-
-
-def test_a_qkeras_model_comes_back_from_its_file_and_computes_the_same(saved: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
-    again = load_model(saved)
-    assert np.array_equal(np.asarray(keras.saving.load_model(saved)(x)), np.asarray(again(x)))
-    assert from_keras(again, INPUT) == from_keras(load_model(saved), INPUT)
-
-
-def test_a_lambda_layer_is_refused_by_name_and_nothing_of_it_runs(tmp_path: Path) -> None:
-    path = tmp_path / "evil.keras"
-    sequential((3,), keras.layers.Lambda(lambda x: x * 2, name="code")).save(path)
-    with pytest.raises(InputError, match=r"evil\.keras: layer code: a Lambda layer is program code and is not loaded"):
-        load_model(path)
-
-
-def test_a_class_of_somebody_elses_is_refused_by_name(tmp_path: Path) -> None:
-    class Mine(keras.layers.Layer):  # type: ignore[misc]
-        def call(self, x: Any) -> Any:
-            return x
-
-    path = tmp_path / "mine.keras"
-    sequential((3,), Mine(name="own")).save(path)
-    with pytest.raises(InputError, match="layer own: class Mine is neither Keras' nor QKeras', and is not loaded"):
-        load_model(path)
-
-
-def test_a_module_named_in_the_file_is_not_imported(saved: Path, tmp_path: Path) -> None:
-    path = tmp_path / "module.keras"
-    with zipfile.ZipFile(saved) as archive, zipfile.ZipFile(path, "w") as changed:
-        for name in archive.namelist():
-            data = archive.read(name)
-            if name == "config.json":
-                config = json.loads(data)
-                config["config"]["layers"][1] |= {"module": "os", "class_name": "system", "registered_name": None}
-                data = json.dumps(config).encode()
-            changed.writestr(name, data)
-    with pytest.raises(InputError, match="layer a: class system is neither Keras' nor QKeras'"):
-        load_model(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("model.h5", b"", r"only \.keras files are read"),
-        ("missing.keras", None, "cannot read model .*: No such file"),
-        ("text.keras", b"hello", "not a Keras model: File is not a zip file"),
-    ],
-)
-def test_something_that_is_no_model_is_refused(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=reason):
-        load_model(path)
-
-
-@given(position=st.integers(0, 100_000), value=st.integers(0, 255))
-def test_damaged_archives_give_one_clear_error(
-    saved: Path, tmp_path_factory: pytest.TempPathFactory, position: int, value: int
-) -> None:
-    data = bytearray(saved.read_bytes())
-    data[position % len(data)] = value
-    path = tmp_path_factory.mktemp("damaged") / "model.keras"
-    path.write_bytes(data)
-    message = str(path)
-    try:
-        check_archive(path)
-    except InputError as error:
-        message = str(error)
-    assert message.count("\n") == 0
-    assert str(path) in message
-
+from tests.network.gallery import INPUT, bits, dense, keras, qkeras, sequential  # noqa: E402
 
 # What hls4ml can't build
 

@@ -80,17 +80,23 @@ def test_what_lies_in_the_current_folder_is_not_run(install: Install, monkeypatc
     [
         (
             "Vivado",
-            "vivado_hls not found: source Vivado's settings64.sh (2019.2 to 2020.1), or set XILINX_VIVADO",
+            (
+                "vivado_hls not found, neither on PATH nor in XILINX_VIVADO (not set), XILINX_HLS (/opt/hls): "
+                "source Vivado's settings64.sh (2019.2 to 2020.1), or set XILINX_VIVADO"
+            ),
         ),
         (
             "Vitis",
-            "vitis-run or vitis_hls not found: source Vitis' settings64.sh, or set XILINX_VITIS",
+            (
+                "vitis-run or vitis_hls not found, neither on PATH nor in XILINX_VITIS (not set), "
+                "XILINX_HLS (/opt/hls): source Vitis' settings64.sh, or set XILINX_VITIS"
+            ),
         ),
     ],
 )
-def test_a_missing_tool_says_how_to_get_it(backend: str, message: str) -> None:
+def test_a_missing_tool_says_where_it_was_looked_for_and_how_to_get_it(backend: str, message: str) -> None:
     with pytest.raises(ToolError) as caught:
-        Finder({"PATH": os.devnull}).find_hls(backend)  # type: ignore[arg-type]
+        Finder({"PATH": os.devnull, "XILINX_HLS": "/opt/hls"}).find_hls(backend)  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 

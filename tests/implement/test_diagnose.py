@@ -15,7 +15,7 @@ from flow.network.fixed import FixedFormat
 from flow.resources import Resources
 from flow.space.batch import batch_table
 from flow.space.space import SearchSpace, Task, all_codes, load_space
-from flow.spec import Spec, make_spec
+from flow.spec import BOUNDS, Bound, Spec, make_spec
 
 FAMILY = "zynq7000"
 PYNQ = load_board("pynq-z2")
@@ -55,19 +55,32 @@ def any_fits(space: SearchSpace, task: Task, spec: Spec) -> bool:
     )
 
 
+def least_lut(space: SearchSpace, task: Task, spec: Spec) -> float:
+    """The fewest LUTs that any candidate of a small space takes, as they are compared with a budget."""
+    free = replace(spec, budget=replace(spec.budget, lut=None))
+    solutions = [solve_batch(batch_table(space, codes, task).table, free, FAMILY) for codes in all_codes(space)]
+    return float(min(s.checked[s.feasible, 0].min() for s in solutions))
+
+
 @pytest.mark.parametrize(
-    ("spec", "binding", "knobs"),
+    ("limits", "budget", "binding", "knobs"),
     [
-        (make_spec(PYNQ, lut=600), "LUT", {"LUT"}),
-        (make_spec(PYNQ, fps=1e7, lut=3300), "LUT", {"LUT", "FPS", "CLOCK"}),
-        (make_spec(PYNQ, latency_us=0.05), "latency", {"LATENCY", "CLOCK"}),
-        (make_spec(PYNQ, latency_us=0.3, lut=3300), "LUT", {"LUT", "LATENCY", "CLOCK"}),
+        ({}, 0.5, "LUT", {"LUT"}),
+        ({"fps": 1e7}, 1.0, "LUT", {"LUT", "FPS", "CLOCK"}),
+        ({"latency_us": 0.01}, None, "latency", {"LATENCY"}),
+        ({"latency_us": 0.3}, 1.0, "LUT", {"LUT", "LATENCY", "CLOCK"}),
     ],
     ids=["lut", "fps and lut", "latency", "latency and lut"],
 )
+@pytest.mark.parametrize("bound", BOUNDS)
 def test_the_changes_it_names_are_enough_and_no_less_is(
-    tiny: SearchSpace, spec: Spec, binding: str, knobs: set[str]
+    tiny: SearchSpace, limits: dict[str, float], budget: float | None, binding: str, knobs: set[str], bound: Bound
 ) -> None:
+    """A LUT budget of 1 lies between what the least network takes at leisure and within the limits."""
+    spec = make_spec(PYNQ, bound=bound, **limits)
+    if budget is not None:
+        least = [least_lut(tiny, VECTORS, s) for s in (make_spec(PYNQ, bound=bound), spec)]
+        spec = make_spec(PYNQ, lut=float(int(budget * sum(least) / 2)), bound=bound, **limits)
     assert not any_fits(tiny, VECTORS, spec)
     found = diagnose(tiny, VECTORS, spec, FAMILY, seed=0)
     assert found.binding == binding

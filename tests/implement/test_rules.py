@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,14 +20,15 @@ from flow.implement.rules import (
     io_type_for,
     layer_reuse_factors,
     multipliers,
-    strategy_for,
+    strategy_of,
     valid_reuse_factors,
 )
 from flow.network.fixed import FixedFormat, WeightFormat
-from flow.network.network import Network, build_network
+from flow.network.network import Layer, Network, build_network
 from flow.space.candidate import Candidate, LayerChoice
 from tests.implement.small import networks
 
+WA = Path(__file__).resolve().parents[3] / "shared" / "data" / "synthesis" / "wa_hls4ml_dense.csv"
 BITS4 = WeightFormat.parse("fixed<4,1>")
 RELU4 = FixedFormat(4, 1, signed=False)
 
@@ -75,7 +79,7 @@ def test_valid_factors_pass_and_their_neighbours_are_named(network: Network) -> 
             continue
         factors = layer_reuse_factors(layer)
         for factor in factors:
-            assert check_layer(layer, strategy_for(layer.weight_count, factor), factor) is None
+            assert check_layer(layer, strategy_of(layer, factor), factor) is None
         for wrong in set(range(2, factors[-1] + 2)) - set(factors):
             refusal = check_layer(layer, "Resource", wrong)
             assert refusal is not None
@@ -84,30 +88,81 @@ def test_valid_factors_pass_and_their_neighbours_are_named(network: Network) -> 
             assert str(below) in refusal.sentence.rpartition("nearest valid:")[2]
 
 
-def test_hls_does_not_unroll_more_than_4096_multiplications() -> None:
+def test_hls_does_not_unroll_4096_multiplications() -> None:
     layer = mlp(64, 128).layers[0]  # 8,192 weights
     refusal = check_layer(layer, "Resource", 1)
     assert refusal is not None
     assert refusal.rule == "unroll limit"
     assert (
-        "8,192 weights at reuse factor 1 are 8,192 multiplications a step, HLS unrolls at most 4,096"
+        "8,192 weights at reuse factor 1 are 8,192 multiplications a step, HLS unrolls fewer than 4,096"
         in refusal.sentence
     )
-    assert check_layer(layer, "Resource", 2) is None
+    refusal = check_layer(layer, "Resource", 2)
+    assert refusal is not None
     assert multipliers(8192, 2) == UNROLL_LIMIT
+    assert check_layer(layer, "Resource", 4) is None
+
+
+@pytest.mark.skipif(not WA.exists(), reason="needs shared data")
+def test_no_run_that_hls_built_is_refused_and_none_that_it_refused_is_offered() -> None:
+    """All one-layer runs: whatever failed breaks a rule, but for a batch of 24 that was interrupted."""
+    with WA.open(newline="") as file:
+        runs = list(csv.DictReader(file))
+    missed = 0
+    for run in runs:
+        weights = int(run["d_in"]) * int(run["d_out"])
+        weight = WeightFormat("fixed", int(run["prec"]), 1)
+        shape = (int(run["d_in"]),), (int(run["d_out"]),)
+        layer = Layer("dense", "dense", (-1,), *shape, FixedFormat(16, 6), FixedFormat(16, 6), fan_in=int(run["d_in"]),
+                      weight=weight)  # fmt: skip
+        refusal = check_layer(layer, run["strategy"].capitalize(), int(run["rf"]))
+        built = run["hls_synth_success"] == "TRUE"
+        assert layer.weight_count == weights
+        assert not (built and refusal is not None), refusal
+        missed += not built and refusal is None
+    assert missed == 24
 
 
 def test_strategy_latency_is_for_small_unrolled_layers() -> None:
-    small, large = mlp(16, 128).layers[0], mlp(16, 132).layers[0]
-    assert strategy_for(small.weight_count, 1) == "Latency"
-    assert strategy_for(large.weight_count, 1) == "Resource"
-    assert strategy_for(small.weight_count, 2) == "Resource"
-    refusal = check_layer(large, "Latency", 1)
+    small, large = mlp(32, 96).layers[0], mlp(32, 128).layers[0]
+    assert strategy_of(small, 1) == "Latency"
+    assert strategy_of(large, 1) == "Resource"
+    assert strategy_of(small, 2) == "Resource"
+    refusal = check_layer(large, "Latency", 2)
     assert refusal is not None
-    assert refusal.rule == "latency strategy"
+    assert refusal.sentence == "dense1: strategy Latency unrolls all 4,096 weights, HLS fewer than 4,096"
     refusal = check_layer(small, "Unrolled", 1)
     assert refusal is not None
     assert refusal.rule == "strategy"
+
+
+def test_how_large_depends_on_the_bits_of_the_weights() -> None:
+    """3,072 weights pass at 12 bits and fail at 14."""
+    layer = mlp(32, 96).layers[0]
+    wide, wider = (replace(layer, weight=WeightFormat("fixed", bits, 1)) for bits in (12, 14))
+    assert strategy_of(wide, 1) == "Latency"
+    assert check_layer(wide, "Latency", 1) is None
+    assert strategy_of(wider, 1) == "Resource"
+    refusal = check_layer(wider, "Latency", 1)
+    assert refusal is not None
+    assert refusal.sentence == (
+        "dense1: strategy Latency is reliable up to 36,864 bits of weights, the layer has 43,008"
+    )
+    assert check_layer(wider, "Resource", 1) is None
+
+
+def test_unrolled_convolutions_can_be_reused_up_to_their_fan_in_and_depthwise_ones_not_at_all() -> None:
+    conv, depthwise = (next(la for la in cnn() if la.op == op) for op in ("conv2d", "depthwise"))
+    most = conv.fan_in
+    assert check_layer(conv, "Resource", most, "io_parallel") is None
+    refusal = check_layer(conv, "Resource", 2 * most, "io_parallel")
+    assert refusal is not None
+    assert refusal.rule == "reuse factor"
+    assert check_layer(conv, "Resource", 2 * most, "io_stream") is None
+    refusal = check_layer(depthwise, "Resource", 2, "io_parallel")
+    assert refusal is not None
+    assert refusal.rule == "strategy"
+    assert check_layer(depthwise, "Latency", 1, "io_parallel") is None
 
 
 def test_images_are_streamed_and_vectors_are_not() -> None:

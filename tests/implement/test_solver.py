@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.errors import InputError, NothingFeasible
+from flow.estimate.calibrated import CALIBRATED
 from flow.estimate.structural import STRUCTURAL, Estimator
 from flow.estimate.table import table_of
 from flow.implement.batch import REASONS
@@ -35,7 +36,7 @@ IMAGES = Task((16, 16, 3), FixedFormat(8, 0, signed=False), 10)
 VECTORS = Task((16,), FixedFormat(8, 3), 5)
 SPACES = [("mlp-tiny", VECTORS), ("mlp-jets", VECTORS), ("cnn-small", IMAGES), ("cnn-cifar10", IMAGES)]
 ARRAYS = ("lut", "ff", "bram18", "uram", "dsp", "interval", "latency")
-HARDWARE = [STRUCTURAL, RandomHardware(1), RandomHardware(2)]
+HARDWARE = [CALIBRATED, STRUCTURAL, RandomHardware(1), RandomHardware(2)]
 
 
 def mlp(inputs: int, *units: int) -> Network:
@@ -56,7 +57,7 @@ def random_spec(rng: np.random.Generator) -> Spec:
 # The best of all choices
 
 
-@pytest.mark.parametrize("hardware", HARDWARE, ids=["hls4ml", "random-1", "random-2"])
+@pytest.mark.parametrize("hardware", HARDWARE, ids=["calibrated", "structural", "random-1", "random-2"])
 @settings(max_examples=120)
 @given(data=st.data(), network=networks())
 def test_what_it_finds_is_the_best_of_all_choices(hardware: Estimator, data: st.DataObject, network: Network) -> None:
@@ -76,6 +77,7 @@ def test_what_it_finds_is_the_best_of_all_choices(hardware: Estimator, data: st.
     assert chosen.meets(spec)
     assert chosen.cost == wanted.cost
     assert [float(getattr(solution, n)[0]) for n in ARRAYS] == [*chosen.use, chosen.interval, chosen.latency]
+    assert solution.checked[0].tolist() == chosen.checked(spec).tolist()
     assert solution.lut_bound[0] == solution.lut[0]
     assert solution.violation[0] == 0
 
@@ -92,15 +94,16 @@ def explain(choices: list[Choice], spec: Spec, reason: str, needed: float, limit
         assert limit == spec.max_latency_cycles
     elif reason == "LUT":
         assert limit == spec.budget.lut
-        alone = min(c.use[0] for c in fast)
-        others = best(choices, replace(spec, budget=replace(spec.budget, lut=None)))
-        assert needed == (alone if alone > limit or others is None else others.use[0])
+        alone = min(c.checked(spec)[0] for c in fast)
+        rest = replace(spec, budget=replace(spec.budget, lut=None))
+        others = min((c.checked(spec)[0] for c in choices if c.meets(rest)), default=None)
+        assert needed == (alone if alone > limit or others is None else others)
     elif reason == "limits together":
         assert fast
         for index, (_, budget) in enumerate(spec.budget):
-            assert budget is None or min(c.use[index] for c in fast) <= budget
+            assert budget is None or min(c.checked(spec)[index] for c in fast) <= budget
     else:
-        assert needed == min(c.use[RESOURCE_NAMES.index(reason.lower())] for c in fast)
+        assert needed == min(c.checked(spec)[RESOURCE_NAMES.index(reason.lower())] for c in fast)
 
 
 @settings(max_examples=40)
@@ -140,7 +143,7 @@ def test_one_network_is_solved_as_in_any_batch(name: str, task: Task, seed: int)
         assert found.reason == REASONS[together.reason[number]]
         assert found.sentence == refusal_text(together, number, spec)
         alone = solve_batch(table_of([network]), spec, FAMILY)
-        for field in (*ARRAYS, "feasible", "needed", "limit", "violation", "lut_bound", "stream"):
+        for field in (*ARRAYS, "checked", "feasible", "needed", "limit", "violation", "lut_bound", "stream"):
             np.testing.assert_array_equal(getattr(alone, field)[0], getattr(together, field)[number], err_msg=field)
         rows = batch.table.network == number
         reuse = [int(r) for r in together.reuse[rows] if r]
@@ -186,7 +189,7 @@ def test_an_empty_batch_is_fine() -> None:
     assert len(solution.feasible) == 0
 
 
-@pytest.mark.parametrize("limit", ["time", "time and blocks"])
+@pytest.mark.parametrize("limit", ["time", "time and blocks", "time, blocks and LUTs"])
 def test_large_networks_are_solved_exactly_too(limit: str) -> None:
     """Where limits couple ten layers, an integer program solved by HiGHS has the same optimum."""
     optimize = pytest.importorskip("scipy.optimize")
@@ -197,8 +200,11 @@ def test_large_networks_are_solved_exactly_too(limit: str) -> None:
     seen: Counter[str] = Counter()
     for number in np.flatnonzero(np.isfinite(free.lut))[:24]:
         latency = float(free.latency[number]) / 100 * (0.02 + 0.3 * (number % 7) / 7)
-        budget = Resources(ff=float(free.ff[number] * 1.2), bram18=float(free.bram18[number] * 2 + 8))
-        spec = spec_of(budget if limit == "time and blocks" else Resources(), 1000.0, latency)
+        most = dict(zip(RESOURCE_NAMES, free.checked[number].tolist(), strict=True))
+        budget = Resources(ff=most["ff"] * 1.2, bram18=most["bram18"] * 2 + 8)
+        if limit != "time and blocks":
+            budget = Resources() if limit == "time" else replace(budget, lut=most["lut"] * 1.3)
+        spec = spec_of(budget, 1000.0, latency)
         network = build_network(space.candidate(codes[number], task))
         solution = solve_batch(table_of([network]), spec, FAMILY)
         seen[REASONS[solution.reason[0]]] += 1
@@ -217,9 +223,11 @@ def integer_program(optimize: Any, network: Network, spec: Spec) -> float | None
     table = table_of([network])
     stream = np.ones(len(table), dtype=bool)
     weight = table.is_weight
-    o = options_of(table.select(weight), stream[weight], FAMILY, STRUCTURAL)
-    plain = plain_rows(table.select(~weight), stream[~weight], FAMILY, STRUCTURAL)
-    fixed = STRUCTURAL.top() + plain.resources().sum(axis=0)
+    estimator = CALIBRATED.at_clock(1000 / spec.clock_mhz)
+    o = options_of(table.select(weight), stream[weight], FAMILY, estimator, spec.bound)
+    plain, checked = plain_rows(table.select(~weight), stream[~weight], FAMILY, estimator, spec.bound)
+    fixed = estimator.top() + plain.resources().sum(axis=0)
+    fixed_checked = estimator.top() + checked.sum(axis=1)
     count, layers = len(o.layer), int(o.layer.max()) + 1
     most = spec.max_latency_cycles
     assert most is not None
@@ -230,8 +238,8 @@ def integer_program(optimize: Any, network: Network, spec: Spec) -> float | None
         low, high = [*low, 1.0, 0.0], [*high, 1.0, np.inf]
     for index, (_, budget) in enumerate(spec.budget):
         if budget is not None:
-            rows.append(np.append(o.use[index], 0.0))
-            low, high = [*low, -np.inf], [*high, budget - fixed[index]]
+            rows.append(np.append(o.checked[index], 0.0))
+            low, high = [*low, -np.inf], [*high, budget - fixed_checked[index]]
     bounds = optimize.Bounds(
         np.append(np.zeros(count), plain.interval.max()),
         np.append((o.interval <= spec.max_interval_cycles).astype(float), spec.max_interval_cycles),
@@ -244,6 +252,43 @@ def integer_program(optimize: Any, network: Network, spec: Spec) -> float | None
         options={"mip_rel_gap": 0.0},
     )
     return float(result.fun) + fixed[0] if result.status == 0 else None
+
+
+# Ends of intervals
+
+
+def test_a_design_whose_middle_fits_but_not_its_upper_end_is_refused_unless_the_middle_is_asked_for() -> None:
+    network = mlp(16, 32)
+    free = solve_batch(table_of([network]), spec_of(bound="middle"), FAMILY)
+    table, none = table_of([network]), np.zeros(len(network.layers), dtype=bool)
+    estimator = CALIBRATED.at_clock(10.0)
+    arguments = table, free.reuse, none, free.latency_strategy, FAMILY
+    estimate = estimator.rows(*arguments)
+    upper = estimator.bounds(*arguments, estimate)[1].sum(axis=0) + estimator.top()
+    middle = float(free.lut[0])
+    assert middle == estimate.lut.sum() + estimator.top()[0]
+    budget = Resources(lut=middle)
+    assert upper[0] > middle
+    refused = attempt(network, spec_of(budget), FAMILY)
+    assert refused.reason == "LUT"
+    assert "(upper end of its 90% interval)" in refused.sentence
+    accepted = attempt(network, spec_of(budget, bound="middle"), FAMILY)
+    assert not accepted.reason
+    # With room for the upper end, both get the same design.
+    assert attempt(network, spec_of(Resources(lut=float(upper[0]))), FAMILY) == accepted
+
+
+def test_a_tight_budget_takes_the_design_that_is_surer_to_fit_not_the_one_with_fewer_luts() -> None:
+    """Where the design with the fewest LUTs is too uncertain, one with a few more and a narrower interval is taken."""
+    network, hardware = mlp(16, 8), RandomHardware(1)
+    free = solve_batch(table_of([network]), spec_of(), FAMILY, hardware)
+    narrow = min(every_choice(network, hardware), key=lambda c: float(c.high[0]))
+    assert narrow.high[0] < free.checked[0, 0]
+    spec = spec_of(Resources(lut=float(narrow.high[0])))
+    tight = solve_batch(table_of([network]), spec, FAMILY, hardware)
+    assert tight.feasible[0]
+    assert free.lut[0] < tight.lut[0] <= narrow.use[0]
+    assert tight.checked[0, 0] <= narrow.high[0]
 
 
 # What the user is told
@@ -259,7 +304,7 @@ def test_too_slow_whatever_it_is_given() -> None:
     with pytest.raises(NoImplementation) as caught:
         solve(network, spec, FAMILY)
     assert str(caught.value) == (
-        "no implementation meets the spec: its slowest layer takes at least 325 cycles an inference, "
+        "no implementation meets the spec: its slowest layer takes at least 324 cycles an inference, "
         "1,000,000 inferences/s at 100 MHz leave 100"
     )
     assert caught.value.reason == "throughput"
@@ -270,15 +315,23 @@ def test_too_large_to_unroll_at_the_required_speed() -> None:
     spec = spec_of(fps=1e8)  # one cycle: only reuse 1 is fast enough, and 16 x 512 weights can't be unrolled
     found = attempt(mlp(16, 512), spec, FAMILY)
     assert found.reason == "unroll limit"
-    assert "HLS cannot unroll it more, so its slowest layer takes at least 2 cycles" in found.sentence
-    assert found.implementation.layer("dense1").reuse == 2
+    assert "HLS cannot unroll it more, so its slowest layer takes at least 4 cycles" in found.sentence
+    assert found.implementation.layer("dense1").reuse == 4
 
 
 @pytest.mark.parametrize(
     ("spec", "reason", "sentence"),
     [
-        (spec_of(Resources(lut=500)), "LUT", r"it needs at least [\d,]+ LUT of 500, [\d.]+ times as much"),
-        (spec_of(Resources(ff=100)), "FF", r"it needs at least [\d,]+ FF of 100, [\d.]+ times as much"),
+        (
+            spec_of(Resources(lut=500)),
+            "LUT",
+            r"it needs at least [\d,]+ LUT \(upper end of its 90% interval\) of 500, [\d.]+ times as much",
+        ),
+        (
+            spec_of(Resources(ff=100), bound="middle"),
+            "FF",
+            r"it needs at least [\d,]+ FF of 100, [\d.]+ times as much",
+        ),
         (spec_of(latency_us=0.05), "latency", r"it takes at least \d+ cycles, 0.05 us at 100 MHz are 5"),
     ],
 )
@@ -289,9 +342,8 @@ def test_the_reason_says_by_how_much(spec: Spec, reason: str, sentence: str) -> 
 
 
 def test_a_budget_of_zero_blocks_is_a_limit() -> None:
-    spec = spec_of(Resources(bram18=0, uram=0, dsp=0), fps=1e4)
-    found = attempt(mlp(16, 64, 32), spec, FAMILY)
-    assert not found.reason
+    spec = spec_of(Resources(bram18=0, uram=0, dsp=0), fps=1e4, bound="middle")
+    assert not attempt(mlp(16, 8), spec, FAMILY).reason
     assert attempt(mlp(64, 96, 64), spec, FAMILY).sentence.endswith(" BRAM18 of 0")
 
 

@@ -114,5 +114,24 @@ GALLERY: dict[str, Callable[[], Any]] = {
         (6,), dense(4, "a", activation=q.ternary(alpha=1, threshold=100.0)),
         dense(3, "b", kernel_quantizer=q.binary(alpha=1)),
     ),
+    "mean of a sequence": lambda: sequential(
+        (8, 2),
+        qkeras.QConv1D(
+            3, 3, kernel_quantizer=bits(), bias_quantizer=bits(), activation=q.quantized_relu(4, 1), name="a"
+        ),
+        keras.layers.GlobalAveragePooling1D(name="b"), qkeras.QActivation(q.quantized_relu(5, 1), name="c"), dense(3),
+    ),
+    "maximum of a sequence": lambda: sequential(
+        (8, 2), qkeras.QConv1D(3, 3, kernel_quantizer=bits(), bias_quantizer=bits(), name="a"),
+        keras.layers.GlobalMaxPooling1D(name="b"), dense(3),
+    ),
+    "quantized batch normalization": lambda: sequential(
+        (6,), dense(4, "a"), qkeras.QBatchNormalization(name="b"),
+        qkeras.QActivation(q.quantized_relu(5, 1), name="c"), dense(3),
+    ),
+    "convolutions in floats": lambda: sequential(
+        (8, 2), keras.layers.DepthwiseConv1D(3, name="a"), qkeras.QActivation(q.quantized_relu(5, 1), name="b"),
+        keras.layers.SeparableConv1D(3, 3, name="c"), qkeras.QActivation(q.quantized_relu(5, 1), name="d"), dense(3),
+    ),
     "five tensors": five_tensors,
 }  # fmt: skip

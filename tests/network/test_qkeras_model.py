@@ -15,7 +15,7 @@ import pytest
 from flow.errors import InputError, ToolError
 from flow.network.fixed import FixedFormat, WeightFormat
 from flow.network.network import Layer, Network, build_network
-from flow.network.qkeras_model import build_model, get_codes, load_model, save_model, set_codes, weight_quantizer
+from flow.network.qkeras_model import build_model, get_codes, save_model, set_codes, weight_quantizer
 from flow.network.quantized_keras import from_keras
 from flow.network.quantized_reference import trace
 from flow.network.reference import integer_forward
@@ -168,15 +168,6 @@ def test_what_qkeras_cannot_express_is_an_error_of_one_line(layer: LayerChoice, 
     candidate = Candidate((4, 4, 1), FixedFormat(4, 1), 3, (layer,), WeightFormat("fixed", 3, 1))
     with pytest.raises(InputError, match=reason):
         build_model(build_network(candidate))
-
-
-def test_files_that_are_no_models_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        load_model(tmp_path / "model.keras")
-    (tmp_path / "model.keras").write_text("not a model")
-    with pytest.raises(InputError) as caught:
-        load_model(tmp_path / "model.keras")
-    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_a_tool_error(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_candidate_that_fails_fails_alone_and_says_why(tmp_path: Path) -> None
         with pytest.raises(InputError, match="unknown rung 'long', known: short, full, test"):
             evaluator.submit(wrong, "long")
     assert first["error"].startswith("the candidate takes (8, 8, 3) of ufixed<5,1>")
-    assert second["error"].endswith("no such file")
+    assert second["error"].endswith("No such file or directory")
     assert third["ok"]
     assert not (tmp_path / "candidates" / wrong.digest).exists()
 

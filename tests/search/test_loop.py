@@ -15,7 +15,8 @@ from flow.errors import ToolError
 from flow.search.loop import HOPELESS, Outcome, Search
 from flow.search.pareto import pareto_front
 from flow.search.runlog import read_events
-from flow.search.settings import SAMPLERS, Problem, SearchSettings, resolve
+from flow.search.samplers import SAMPLERS
+from flow.search.settings import Problem, SearchSettings, resolve
 from flow.search.store import RunDirectory
 from flow.space.candidate import Candidate
 from tests.search.formula import FormulaEvaluator, SilentDisplay, accuracy_of

@@ -9,7 +9,8 @@ import pytest
 
 from flow.search.check import Checker
 from flow.search.propose import Proposer
-from flow.search.settings import SAMPLERS, SearchSettings, resolve
+from flow.search.samplers import SAMPLERS
+from flow.search.settings import SearchSettings, resolve
 
 SETTINGS = SearchSettings(board="pynq-z2", space="cnn-small")
 
@@ -20,7 +21,7 @@ def checker_of(**changes: object) -> Checker:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("lut", [1200.0, 30000.0])
+@pytest.mark.parametrize("lut", [4000.0, 30000.0])
 def test_every_proposal_is_feasible_and_new(sampler: str, lut: float) -> None:
     checker = checker_of(lut=lut)
     proposer = Proposer(checker, sampler, seed=1)
@@ -72,7 +73,7 @@ def test_random_proposals_are_uniform_over_the_feasible_codes() -> None:
 
 
 def test_what_does_not_fit_is_counted_by_reason() -> None:
-    proposer = Proposer(checker_of(lut=1500.0), "random", seed=0)
+    proposer = Proposer(checker_of(lut=6000.0), "random", seed=0)
     proposer.propose()
     assert proposer.rejected["LUT"] > 0
     assert sum(proposer.rejected.values()) < proposer.checked

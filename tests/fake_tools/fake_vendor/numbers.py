@@ -13,6 +13,7 @@ from typing import Any
 CAPACITY: dict[str, dict[str, float]] = {
     "7z020": {"lut": 53200, "ff": 106400, "bram18": 280, "dsp": 220, "uram": 0},
     "7z007s": {"lut": 14400, "ff": 28800, "bram18": 100, "dsp": 66, "uram": 0},
+    "7a35t": {"lut": 20800, "ff": 41600, "bram18": 100, "dsp": 90, "uram": 0},
     "zu": {"lut": 230400, "ff": 460800, "bram18": 624, "dsp": 1728, "uram": 96},
     "": {"lut": 1728000, "ff": 3456000, "bram18": 5376, "dsp": 12288, "uram": 1280},
 }

@@ -38,6 +38,13 @@ MODES = {
     "timing_missed": "works, but the clock is not met",
     "cosim_fails": "works, but co-simulation does not agree",
     "export_bug": "the 2022 bug: export_design stops with a bad lexical cast",
+    "overflow": "the design does not fit: placement fails",
+    "killed_late": "killed by SIGKILL during implementation",
+    "hold_missed": "works, but hold is not met",
+    "unconstrained": "works, but no clock reaches the design",
+    "clock_off": "the processor's PLL runs at another frequency",
+    "no_bitstream": "exit status 0 before the bitstream is written",
+    "small_memory": "works; the board has no memory above 2 GiB",
     "undef": "works, but latency and interval are not known",
 }
 

@@ -186,6 +186,8 @@ foreach {command report} {
 }
 proc write_checkpoint {args} {}
 
+if {$fake::kind eq "vivado"} { source [file join [file dirname [info script]] vivado_project.tcl] }
+
 set fake::script [lindex $argv 0]
 set argv [lrange $argv 1 end]
 set argc [llength $argv]

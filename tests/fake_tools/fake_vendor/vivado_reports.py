@@ -38,7 +38,7 @@ def _rows(rows: list[tuple[str, float, float | None]], prohibited: bool) -> list
             share = "<0.01"
         fixed = ["", ""] if available is None else ["0", "0"]
         cells.append([name, f"{used:g}", *(fixed if prohibited else fixed[:1])])
-        cells[-1] += ["" if available is None else f"{available:g}", share]
+        cells[-1] += ["" if available is None else f"{available:.10g}", share]
     head = ["Site Type", "Used", "Fixed", *(["Prohibited"] if prohibited else []), "Available", "Util%"]
     return vivado_table(head, cells)
 

@@ -1,0 +1,5 @@
+"""What hls4ml generates, counted and not calibrated."""
+
+from flow.estimate.structural import STRUCTURAL
+
+ESTIMATOR = STRUCTURAL

@@ -1,0 +1,49 @@
+"""Subjects and projects for tests of bitstreams: small networks, no training, the fake Vivado."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from flow.bitstream.make import Options, Outcome, make_bitstream, plan_bitstream
+from flow.bitstream.plan import BitstreamPlan
+from flow.bitstream.project import Design
+from flow.bitstream.subject import Asked, Subject
+from flow.board import Board, load_board
+from flow.hls.tools import Finder
+from flow.network.quantized import QuantizedNetwork
+from flow.network.quantized_io import save
+from tests.hls.builder import FAKE_TOOLS
+from tests.rtl.builder import dense_network
+
+ZYNQ = ("pynq-z1", "pynq-z2", "zybo-z7-20", "zcu104", "zcu102", "kv260", "ultra96v2")
+ARTIX = ("arty-a7-35t", "arty-a7-100t")
+ALVEO = ("alveo-u50", "alveo-u250")
+
+
+def subject(board: str | Board, network: QuantizedNetwork | None = None, **more: Any) -> Subject:
+    """A small network for a board."""
+    found = load_board(board) if isinstance(board, str) else board
+    return Subject("net", network or dense_network(), found, Path("bitstream"), **more)
+
+
+def plan_for(
+    board: str | Board, network: QuantizedNetwork | None = None, **options: Any
+) -> tuple[BitstreamPlan, Design]:
+    """The plan of a small network as our Verilog."""
+    return plan_bitstream(subject(board, network), Options(**{"backend": "rtl", **options}))
+
+
+def fake_environment(**more: str) -> dict[str, str]:
+    """The environment in which the fake tools are found first."""
+    return {**os.environ, "PATH": f"{FAKE_TOOLS}{os.pathsep}{os.environ.get('PATH', '')}", **more}
+
+
+def build(folder: Path, board: str = "pynq-z2", environment: dict[str, str] | None = None, **options: Any) -> Outcome:
+    """Make the bitstream of the small network in ``folder`` with the fake Vivado."""
+    model = folder / "net.npz"
+    if not model.exists():
+        save(dense_network(), model)
+    given = Options(**{"backend": "rtl", "out": folder / "out", **options})
+    return make_bitstream(Asked(what=str(model), board=board), given, Finder(environment or fake_environment()))
