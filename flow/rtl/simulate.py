@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,12 +101,14 @@ def run_beats(
     *,
     pace: tuple[int, int, int] = (1, 0, 0),
     most_cycles: int = 1_000_000,
+    keep: Mapping[str, Path] | None = None,
     timeout_s: float = SIMULATE_TIMEOUT_S,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], float]:
     """Send beats (32-bit words, the lowest first) through ``source`` until ``out_beats`` came out.
 
     Returns the words that came, the cycle of each beat in, of each beat out and of the end, and the seconds it took.
     ``pace``: beats of a frame, least cycles between frames and between beats. ``most_cycles`` counts without stalls.
+    ``keep``: files that the simulation itself writes, by name, and where they are kept.
     Raises ToolError and ToolFailure as :func:`simulate`.
     """  # fmt: skip
     program = compile_program(source, tools or find_verilator(), cache)
@@ -116,9 +120,11 @@ def run_beats(
         words.tofile(work / "input.bin")
         numbers = (out_beats, stalls.seed, stalls.input_percent, stalls.output_percent, most, *pace)
         argv = [str(program.resolve()), "input.bin", "output.bin", "times.bin", *map(str, numbers)]
-        expect = [work / "output.bin", work / "times.bin"]
+        expect = [work / "output.bin", work / "times.bin", *(work / file for file in keep or {})]
         job = Job("simulation", argv, work, work / "log.txt", expect, Limits(timeout_s=timeout_s))
         result = run_tool(job, lambda: _read(work, in_beats, out_beats, out_words))
+        for file, path in (keep or {}).items():
+            shutil.move(work / file, path)
     return *result.value, result.seconds
 
 
