@@ -19,15 +19,17 @@ option = $(if $(call given,$(2))$(3),--$(1)=$(call quoted,$(or $(call given,$(2)
 SPEC = $(call option,dataset,DATASET) $(call option,space,SPACE) $(call option,lut,LUT) $(call option,fps,FPS) \
   $(call option,latency,LATENCY) $(call option,clock,CLOCK) $(call option,sampler,SAMPLER) $(call option,jobs,JOBS)
 
-.PHONY: help search bitstream ci test lint format types benchmarks lock clean
+.PHONY: help search compare bitstream ci test lint format types benchmarks lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make search BOARD=pynq-z2   search networks for a board (flow boards lists them)"
-	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= JOBS=]"
+	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= MODE= JOBS=]"
 	@echo "make bitstream              make the latest run's best winner run on its board: project, and bitstream with Vivado"
 	@echo "                            [BOARD= WINNER= RUN= BACKEND= CLOCK= TOOL= OUT= EMIT_ONLY=1]"
 	@echo "make ci [BOARD=pynq-z2 ...] estimator only, fixed seed, JSON on stdout, within 3 minutes: for a CI job"
+	@echo "make compare                joint, separate, nested and random search at one training budget, a table and plots:"
+	@echo "                            20 minutes for a data set [DATASETS=digits,mnist,cifar10 BOARD= SEEDS= MODES= SAMPLER=]"
 	@echo "make test                   ruff, mypy and all tests"
 	@echo "make lint | format | types  one of them; format rewrites files"
 	@echo "make benchmarks             measure the published figures"
@@ -37,7 +39,12 @@ help:
 
 search: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD) $(SPEC) $(call option,trials,TRIALS) $(call option,time,TIME) \
-	  $(call option,seed,SEED) $(call option,name,NAME)
+	  $(call option,seed,SEED) $(call option,name,NAME) $(call option,mode,MODE)
+
+compare: $(BIN)/main.stamp
+	@$(BIN)/flow compare $(call option,datasets,DATASETS) $(call option,board,BOARD) $(call option,seeds,SEEDS) \
+	  $(call option,modes,MODES) $(call option,sampler,SAMPLER) $(call option,epochs-total,EPOCHS_TOTAL) \
+	  $(call option,out,OUT) $(call option,docs,DOCS)
 
 bitstream: $(BIN)/main.stamp
 	@$(BIN)/flow bitstream $(if $(call given,WINNER),$(call quoted,$(call given,WINNER))) $(call option,board,BOARD) \

@@ -1,7 +1,8 @@
 """Start-up of the quick commands beside a bare Python and beside importing a framework, in one run.
 
-    .venv/bin/python benchmarks/bench_startup.py
+    .venv/bin/python benchmarks/bench_startup.py [MODEL.keras]
 
+With a model file `flow check` and `flow predict` are measured too, beside importing TensorFlow, which they do without.
 Each command is run in a process of its own; the median of several runs counts. The ratio is to ``python -c pass``.
 """
 
@@ -11,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 COMMANDS = {
     "python -c pass (baseline)": ["-c", "pass"],
@@ -33,14 +35,25 @@ def seconds(arguments: list[str], runs: int) -> float:
     return statistics.median(times[1:])
 
 
+def of_model(model: Path) -> dict[str, list[str]]:
+    """The commands that read a model, judged by the middle of the intervals: they must end with exit code 0."""
+    options = [str(model), "--board", "pynq-z2", "--bound", "middle"]
+    return {
+        f"flow check {model.name}": ["-m", "flow", "check", *options],
+        f"flow predict {model.name}": ["-m", "flow", "predict", *options],
+        "python -c 'import tensorflow'": ["-c", "import tensorflow"],
+    }
+
+
 def main() -> None:
     """Print the table."""
     base = None
-    print(f"{'command':28} {'seconds':>8} {'ratio':>7}")
-    for name, arguments in COMMANDS.items():
-        took = seconds(arguments, 1 if "keras" in name else RUNS)
+    commands = COMMANDS | (of_model(Path(sys.argv[1])) if len(sys.argv) > 1 else {})
+    print(f"{'command':32} {'seconds':>8} {'ratio':>7}")
+    for name, arguments in commands.items():
+        took = seconds(arguments, 1 if "import keras" in name or "tensorflow" in name else RUNS)
         base = base or took
-        print(f"{name:28} {took:8.3f} {took / base:7.1f}")
+        print(f"{name:32} {took:8.3f} {took / base:7.1f}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from flow.space.space import all_codes
 FOLDER = Path(__file__).with_name("tables")
 WINDOW = 4
 PAPER = "reinforce, paper"
-AT = (10, 20, 30, 40)
+AT = (5, 10, 20, 40)
 """Trials at which the hypervolume is printed."""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,11 @@ def table(title: str, lines: Iterator[tuple[str, int, Mapping[str, float]]], hea
     print("| | rows | " + " | ".join(heads.values()) + " |")
     print("|---|---" + "|---" * len(heads) + "|")
     for name, count, numbers in lines:
-        print(f"| {name} | {count} | " + " | ".join(f"{numbers[k]:.1f}" for k in heads) + " |")
+        print(
+            f"| {name} | {count} | "
+            + " | ".join("" if np.isnan(numbers[k]) else f"{numbers[k]:.1f}" for k in heads)
+            + " |"
+        )
     print()
 
 
@@ -122,14 +127,21 @@ def print_designs(designs: list[Design], predicted: Floats) -> None:
     table("Whole designs, SMAPE in %", iter(lines))
 
 
-def print_coverage(rows: Rows, module: Module, designs: list[Design]) -> None:
-    """Coverage of 90% intervals whose quantiles, too, were found without the project (or the shapes) they are of."""
-    f = rows.features()
-    cells, dense = cells_of(f), one_layer(rows)
+@dataclass(frozen=True)
+class Intervals:
+    """90% intervals by target, and which rows are inside (unknown ones are)."""
+
+    low: Mapping[str, Floats]
+    high: Mapping[str, Floats]
+    inside: Mapping[str, Bools]
+
+
+def intervals(rows: Rows, module: Module) -> Intervals:
+    """Intervals whose quantiles, too, were found without the project (or the shapes) that a row is of."""
+    cells = cells_of(rows.features())
     families = np.array([calibration.family_of(p) for p in rows.project])
+    low, high = ({t: np.zeros(len(rows)) for t in TARGETS} for _ in range(2))
     inside = {t: np.zeros(len(rows), dtype=bool) for t in TARGETS}
-    low = {t: np.zeros(len(rows)) for t in TARGETS}
-    high = {t: np.zeros(len(rows)) for t in TARGETS}
     for family in sorted(set(families)):
         bands = calibration.bands(rows, module, leave_out=family)
         mine = families == family
@@ -138,12 +150,26 @@ def print_coverage(rows: Rows, module: Module, designs: list[Design]) -> None:
             ratio = calibration.log_ratio(rows.target(t), getattr(module, t), t)
             known = ~np.isfinite(ratio) | ((ratio >= ends[:, 0] - 1e-9) & (ratio <= ends[:, 1] + 1e-9))
             inside[t][mine] = known[mine]
-            offset = OFFSET[t]
             for side, column in ((low, 0), (high, 1)):
-                value = (getattr(module, t) + offset) * np.exp(ends[:, column]) - offset
+                value = (getattr(module, t) + OFFSET[t]) * np.exp(ends[:, column]) - OFFSET[t]
                 side[t][mine] = np.maximum(value, 0)[mine]
+    return Intervals(low, high, inside)
+
+
+def print_coverage(rows: Rows, module: Module, designs: list[Design]) -> None:
+    """Coverage of the 90% intervals, by row, and by project, each weighing the same."""
+    f, dense, found = rows.features(), one_layer(rows), intervals(rows, module)
+    low, high, inside = found.low, found.high, found.inside
     covered = {"one-layer dense": dense, "layers of projects": ~dense}
     lines = [(n, int(m.sum()), {t: 100 * inside[t][m].mean() for t in TARGETS}) for n, m in covered.items()]
+    names = np.array(rows.project)
+    own = [
+        (project, int((names == project).sum()), {t: 100 * inside[t][names == project].mean() for t in TARGETS})
+        for project in sorted(set(names[~dense]))
+    ]
+    lines.append(("layers of projects, mean of projects", len(own),
+                  {t: float(np.mean([line[2][t] for line in own])) for t in TARGETS}))  # fmt: skip
+    lines += own
     queue = fifos(f)
     extra = {
         "lut": (queue[0], TOP_LUT),
@@ -151,13 +177,18 @@ def print_coverage(rows: Rows, module: Module, designs: list[Design]) -> None:
         "bram18": (queue[2], 0.0),
         "dsp": (0 * queue[0], 0.0),
     }
-    found = {}
+    whole: dict[str, float] = {}
+    mean: dict[str, float] = {}
+    owners = np.array([d.project for d in designs])
     for i, t in enumerate(DESIGN_TARGETS[:4]):
         rest, top = extra[t]
         reported = np.array([design.reported[i] for design in designs])
         least, most = (np.array([(x[t] + rest)[d.rows].sum() + top for d in designs]) for x in (low, high))
-        found[t] = 100 * float(np.mean((least <= reported) & (reported <= most)))
-    lines.append(("whole designs (sums of layers' ends)", len(designs), found | {"interval": np.nan, "cycles": np.nan}))
+        fine = (least <= reported) & (reported <= most)
+        whole[t] = 100 * float(fine.mean())
+        mean[t] = 100 * float(np.mean([fine[owners == owner].mean() for owner in sorted(set(owners))]))
+    lines.append(("whole designs (sums of layers' ends)", len(designs), whole | {"interval": np.nan, "cycles": np.nan}))
+    lines.append(("whole designs, mean of projects", len(set(owners)), mean | {"interval": np.nan, "cycles": np.nan}))
     table("Rows inside their 90% interval, %", iter(lines))
 
 

@@ -7,7 +7,8 @@ PyTorch: it is installed into a throwaway environment of its own (several GB, mi
 and used again. Without it nothing is compared, and the exit code is 3.
 
 Ours is judged in cross-validation, as in ``predictor_crossval.py``: rows are predicted by coefficients that were fitted
-without their project, or without their (inputs, outputs) shape. rule4ml has been trained on data of its own.
+without their project, or without their (inputs, outputs) shape. rule4ml has been trained on data of its own (public as
+fastmachinelearning/wa-hls4ml): whether some of these rows are in it is not known. It takes half an hour.
 """
 
 from __future__ import annotations

@@ -21,10 +21,17 @@ ToolchainName = Literal["vivado", "vitis", "open"]
 
 @dataclass(frozen=True)
 class Toolchain:
-    """What builds bitstreams for a board; ``nextpnr`` are the arguments of nextpnr that pick the device (open only)."""
+    """What builds bitstreams for a board.
+
+    For open tools, ``nextpnr`` are nextpnr's arguments that pick the device, ``loader`` is what openFPGALoader calls
+    the board, None if it does not know it, and ``pll_core`` says that an iCE40's oscillator is on a pin that does not
+    lead into the PLL.
+    """
 
     name: ToolchainName
     nextpnr: tuple[str, ...] = ()
+    loader: str | None = None
+    pll_core: bool = False
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,7 @@ class _Reader:
     def toolchain(self, data: Any, family: str) -> Toolchain:
         if not isinstance(data, Mapping):
             data = {"name": data}
-        self.names(data, "toolchain", ("name",), ("nextpnr",))
+        self.names(data, "toolchain", ("name",), ("nextpnr", "loader", "pll"))
         known = FAMILIES[family].toolchains
         name, arguments = data["name"], self.items(data.get("nextpnr", []), "toolchain.nextpnr")
         if name not in known:
@@ -249,7 +249,13 @@ class _Reader:
                 "toolchain", "nextpnr arguments that pick the device go with the toolchain open, and only there"
             )
         nextpnr = tuple(self.word(a, f"toolchain.nextpnr.{i}", _ARGUMENT) for i, a in enumerate(arguments))
-        return Toolchain(cast(ToolchainName, name), nextpnr)
+        loader = data.get("loader")
+        if loader is not None:
+            loader = self.text(loader, "toolchain.loader", _NAME)
+        pll = data.get("pll", "pad")
+        if pll not in ("pad", "core") or ("pll" in data and family != "ice40"):
+            raise self.fail("toolchain.pll", "expected pad or core, for ice40 only: where the oscillator's pin leads")
+        return Toolchain(cast(ToolchainName, name), nextpnr, loader, pll == "core")
 
     def inputs(self, data: Any) -> tuple[ClockInput, ...]:
         inputs: list[ClockInput] = []

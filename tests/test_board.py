@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flow.board import Board, list_boards, load_board
 from flow.board_file import FAMILIES
 from flow.errors import InputError
-from flow.fileio import yaml_line
+from flow.fileio import data_dir, yaml_line
 from flow.resources import RESOURCE_NAMES, Resources
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ IDENTITY = {
     "ultra96v2": ("xczu3eg-sbva484-1-i", "avnet.com:ultra96v2:part0:1.2", "zynqmp", "vivado", 100),
     "alveo-u250": ("xcu250-figd2104-2L-e", "xilinx.com:au250:part0:1.3", None, "vitis", 200),
     "alveo-u50": ("xcu50-fsvh2104-2-e", None, None, "vitis", 200),
-    "ulx3s-85f": ("LFE5U-85F-6BG381C", None, None, "open", 25),
+    "ulx3s-85f": ("LFE5U-85F-6BG381C", None, None, "open", 40),
     "icebreaker": ("iCE40UP5K-SG48", None, None, "open", 12),
 }
 
@@ -147,6 +147,25 @@ def test_nextpnr_is_told_the_device() -> None:
     expected = ("--85k", "--package", "CABGA381", "--speed", "6")
     assert load_board("ulx3s-85f").toolchain.nextpnr == expected
     assert load_board("icebreaker").toolchain.nextpnr == ("--up5k", "--package", "sg48")
+
+
+def test_a_board_has_the_name_that_openfpgaloader_knows_it_by() -> None:
+    loaders = {name: load_board(name).toolchain.loader for name in ("ulx3s-85f", "icebreaker", "pynq-z2")}
+    assert loaders == {"ulx3s-85f": "ulx3s", "icebreaker": "ice40_generic", "pynq-z2": None}
+
+
+def test_the_pll_of_an_ice40_is_pad_or_core(tmp_path: Path) -> None:
+    text = (data_dir("boards") / "icebreaker.yaml").read_text(encoding="utf-8")
+    path = write(tmp_path, text.replace("  loader: ice40_generic", "  pll: core"), "mine.yaml")
+    assert load_board(path).toolchain.pll_core
+    assert not load_board("icebreaker").toolchain.pll_core
+    path = write(tmp_path, text.replace("  loader: ice40_generic", "  pll: both"), "mine.yaml")
+    with pytest.raises(InputError, match=r"toolchain\.pll: expected pad or core"):
+        load_board(path)
+    text = (data_dir("boards") / "ulx3s-85f.yaml").read_text(encoding="utf-8")
+    path = write(tmp_path, text.replace("  loader: ulx3s", "  pll: core"), "mine.yaml")
+    with pytest.raises(InputError, match="for ice40 only"):
+        load_board(path)
 
 
 def test_the_alveo_shell_is_what_finn_counts() -> None:

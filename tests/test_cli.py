@@ -23,7 +23,7 @@ from flow.commands import datasets
 from flow.errors import InputError, MissingDependency, NothingFeasible, ToolError
 from tests.report.builder import build_run, candidate
 
-COMMANDS = ("boards", "spaces", "datasets", "doctor", "predict", "check", "search", "show", "report")
+COMMANDS = ("boards", "spaces", "datasets", "doctor", "predict", "check", "search", "show", "report", "run")
 QUICK = tuple(name for name in COMMANDS if name not in ("search", "doctor"))
 
 

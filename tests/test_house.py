@@ -193,9 +193,16 @@ def make_command(*arguments: str, environment: dict[str, str] | None = None) -> 
 
 def test_make_search_passes_on_only_what_was_given() -> None:
     assert make_command("search", "BOARD=pynq-z2") == [".venv/bin/flow", "search", "--board=pynq-z2"]
-    every = "BOARD DATASET SPACE LUT FPS LATENCY CLOCK TRIALS TIME SEED NAME SAMPLER JOBS".split()
+    every = "BOARD DATASET SPACE LUT FPS LATENCY CLOCK TRIALS TIME SEED NAME SAMPLER MODE JOBS".split()
     argv = make_command("search", *(f"{name}={i}" for i, name in enumerate(every)))
     assert set(argv[2:]) == {f"--{name.lower()}={i}" for i, name in enumerate(every)}
+
+
+def test_make_compare_passes_on_only_what_was_given() -> None:
+    assert make_command("compare") == [".venv/bin/flow", "compare"]
+    every = "DATASETS BOARD SEEDS MODES SAMPLER EPOCHS_TOTAL OUT DOCS".split()
+    argv = make_command("compare", *(f"{name}={i}" for i, name in enumerate(every)))
+    assert set(argv[2:]) == {f"--{name.lower().replace('_', '-')}={i}" for i, name in enumerate(every)}
 
 
 @pytest.mark.parametrize("value", [NASTY, "two words", "-x", "#a", "a\\b"])

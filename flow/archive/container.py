@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,13 @@ from flow.errors import InputError
 MAX_CONFIG = 1 << 24
 """Most bytes of a JSON file accepted; ResNet-152 has half a megabyte."""
 MAX_WEIGHTS = 1 << 28
-"""Most bytes of weights accepted, unpacked: 16 million with Adam's two moments, far more than fits an FPGA."""
+"""Most bytes of the file of weights accepted: ``MAX_NUMBERS`` with Adam's two moments."""
+MAX_NUMBERS = 1 << 24
+"""Most weights read, far more than fits an FPGA; a file may state any number of them without having any."""
+MAX_CHUNK = 1 << 24
+"""Most bytes of a piece that weights are packed in; h5py makes pieces of at most a megabyte."""
+MAX_CONTENTS = 1 << 20
+"""Most bytes of the archive's list of files, of which Keras writes three."""
 MAX_RANK = 8
 _TRUNCATED = "it is damaged or was not written to its end"
 
@@ -39,7 +46,7 @@ def open_container(path: Path) -> Container:
     if path.suffix != ".keras":
         raise InputError(f"{path}: only .keras files are read; save the model with model.save('NAME.keras')")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(cast(BinaryIO, _Contents(file, path))) as archive:
             names = set(archive.namelist())
             missing = {"config.json", "metadata.json", "model.weights.h5"} - names
             if missing:
@@ -60,16 +67,35 @@ def open_container(path: Path) -> Container:
     return Container(path, config, version, weights)
 
 
+class _Contents:
+    """A file of which zipfile reads the list of what is in it, which it does in one go, only if it is short."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+        self.seekable = file.seekable
+        self._file, self._path = file, path
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file does. Raises InputError for more than any archive of Keras makes necessary."""
+        if size > MAX_CONTENTS:
+            raise InputError(
+                f"{self._path}: not a Keras model: its list of files is larger than {MAX_CONTENTS:,} bytes"
+            )
+        return self._file.read(size)
+
+
 def _member(archive: zipfile.ZipFile, name: str, most: int, path: Path) -> bytes:
     """The bytes of one file of the archive; what it says of its size is not believed."""
     too_large = InputError(f"{path}: its {name} is larger than {most:,} bytes")
     if archive.getinfo(name).file_size > most:
         raise too_large
     with archive.open(name) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise too_large
-    return data
+        data = bytearray()
+        while part := file.read(MAX_CONTENTS):
+            data += part
+            if len(data) > most:
+                raise too_large
+    return bytes(data)
 
 
 def _json(archive: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]:
@@ -88,11 +114,11 @@ def _json(archive: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]:
 
 class Weights:
     """The variables in ``model.weights.h5``. Links to other files, virtual data sets and external storage are refused,
-    and in all at most ``MAX_WEIGHTS`` bytes are read. Use it as a context manager.
+    and in all at most ``MAX_NUMBERS`` of them are read. Use it as a context manager.
     """
 
     def __init__(self, container: Container) -> None:
-        self.path, self.left = container.path, MAX_WEIGHTS
+        self.path, self.left = container.path, MAX_NUMBERS
         self._data = container.weights
 
     def __enter__(self) -> Weights:
@@ -140,8 +166,10 @@ class Weights:
             raise InputError(f"{self.path}: layer {layer} has weights of shape {item.shape}, its configuration {shape}")
         if item.dtype.kind not in "fiu" or item.dtype.itemsize > 8:
             raise InputError(f"{self.path}: layer {layer} has weights of type {item.dtype}, which is not supported")
-        self.left -= int(item.size) * item.dtype.itemsize
+        self.left -= int(item.size)
         if self.left < 0:
-            raise InputError(f"{self.path}: its weights are larger than {MAX_WEIGHTS:,} bytes")
+            raise InputError(f"{self.path}: it has more than {MAX_NUMBERS:,} weights")
+        if math.prod(item.chunks or ()) * item.dtype.itemsize > MAX_CHUNK:
+            raise InputError(f"{self.path}: the weights of layer {layer} are packed in pieces of {item.chunks}")
         with np.errstate(over="ignore"):  # what is infinite then is refused by whoever reads it
             return np.asarray(item[()], dtype=np.float32)

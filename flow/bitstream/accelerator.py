@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from flow.bitstream.layout import Layout, aligned, dense
@@ -13,7 +13,7 @@ from flow.errors import InputError
 from flow.fileio import data_dir, read_text
 from flow.network.quantized import QuantizedNetwork
 from flow.rtl.folding import Folding, fold_for
-from flow.rtl.plan import build_plan, library_text
+from flow.rtl.plan import BuildPlan, build_plan, library_text
 
 BackendName = Literal["rtl", "hls"]
 BACKENDS: tuple[BackendName, ...] = ("rtl", "hls")
@@ -30,7 +30,7 @@ class Accelerator:
 
     ``files``: its sources below the project's folder. ``input`` and ``output``: how the host packs an inference.
     ``interval_cycles`` and ``latency_cycles``: of the network alone, None if not known. ``about``: what it was made
-    of, for the manifest.
+    of, for the manifest. ``plan``: the design alone, its files called as in ``files``, if it is our Verilog.
     """
 
     backend: BackendName
@@ -42,6 +42,7 @@ class Accelerator:
     interval_cycles: int | None
     latency_cycles: int | None
     about: Mapping[str, Any]
+    plan: BuildPlan | None = None
 
     @property
     def id(self) -> str:
@@ -83,7 +84,11 @@ def rtl_accelerator(
     if link == "axis":  # beats wider than a word of the stream take their time
         interval = max(interval, side_in.beats * side_in.words, side_out.beats * side_out.words)
     latency = plan.schedule.latency
-    return Accelerator("rtl", network, clock_mhz, side_in, side_out, {**files, **shell}, interval, latency, about)
+    own = {path.removeprefix("rtl/"): str(text) for path, text in files.items()}
+    return Accelerator(
+        "rtl", network, clock_mhz, side_in, side_out, {**files, **shell}, interval, latency, about,
+        replace(plan, files=own),
+    )  # fmt: skip
 
 
 def shell_text(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from flow.bitstream.accelerator import BackendName
 from flow.bitstream.alveo import plan_alveo
 from flow.bitstream.fabric import plan_fabric
+from flow.bitstream.open_board import DEVICES, plan_open
 from flow.bitstream.plan import BitstreamPlan
 from flow.bitstream.project import Design
 from flow.bitstream.zynq import plan_zynq
@@ -29,6 +30,7 @@ class Family:
 ZYNQ = Family("Zynq", "axis", ("hls", "rtl"), plan_zynq)
 FABRIC = Family("FPGA without a processor", "uart", ("rtl",), plan_fabric)
 ALVEO = Family("Alveo", "axis", ("hls", "rtl"), plan_alveo)
+OPEN = Family("FPGA with open tools", "uart", ("rtl",), plan_open)
 
 
 def family_of(board: Board) -> Family:
@@ -38,6 +40,8 @@ def family_of(board: Board) -> Family:
         return ALVEO
     if name == "vivado":
         return FABRIC if board.ps is None else ZYNQ
+    if board.family in DEVICES:
+        return OPEN
     raise InputError(f"bitstreams for board {board.name} ({name} toolchain) cannot be built yet")
 
 

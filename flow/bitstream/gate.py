@@ -36,7 +36,7 @@ def explain(failure: ToolFailure, accelerator: Accelerator, board: Board, folder
     lines = _lines(failure.log)
     own = next((found for line in lines if (found := OWN.match(line))), None)
     if own and own[1] == "timing":
-        return NothingFeasible(f"{board.name}: {own[2]}{_advice(accelerator, board, folder, own[2], fps)}")
+        return NothingFeasible(f"{board.name}: {own[2]}{advice(accelerator, board, folder, own[2], fps)}")
     overflow = next((found for line in lines if (found := OVERFLOW.match(line))), None)
     if overflow:
         return NothingFeasible(
@@ -80,7 +80,7 @@ def check_timing(path: Path, clock_mhz: float) -> Timing:
     return timing
 
 
-def _advice(accelerator: Accelerator, board: Board, folder: Path, text: str, fps: float) -> str:
+def advice(accelerator: Accelerator, board: Board, folder: Path, text: str, fps: float) -> str:
     """What would close timing: a slower clock that the board can make, and a larger reuse factor or less lanes."""
     slack = re.search(r"setup missed by (\d+\.\d+) ns", text)
     frequency = re.search(r"reached (\d+(?:\.\d+)?) MHz", text)
@@ -92,17 +92,17 @@ def _advice(accelerator: Accelerator, board: Board, folder: Path, text: str, fps
         return "; build again with another release of Vivado, or without --ila"
     else:
         return f"; reports: {folder / 'reports'}"
-    advice = [f"; reports: {folder / 'reports'}; to close it: "]
+    words = [f"; reports: {folder / 'reports'}; to close it: "]
     try:
         slower = board.resolve_clock(reached).mhz
-        advice.append(f"--clock {slower:g}")
+        words.append(f"--clock {slower:g}")
         if accelerator.interval_cycles is not None:
             rate = slower * 1e6 / accelerator.interval_cycles
             enough = "still enough" if rate >= fps else f"less than the {fps:,.10g} asked for"
-            advice.append(f" ({rate:,.0f} inferences/s, {enough})")
+            words.append(f" ({rate:,.0f} inferences/s, {enough})")
     except InputError:
-        advice.append("no clock that the board makes is slow enough")
-    return "".join([*advice, _less_parallel(accelerator, text)])
+        words.append("no clock that the board makes is slow enough")
+    return "".join([*words, _less_parallel(accelerator, text)])
 
 
 def _less_parallel(accelerator: Accelerator, path: str) -> str:

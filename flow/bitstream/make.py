@@ -35,6 +35,7 @@ class Options:
     """What the user wants beside the subject; None: the default.
 
     ``tool``: Vivado's program or installation folder. ``out``: the result folder. ``clock_mhz``: the clock asked for.
+    For open tools only, ``seed``: the first one of nextpnr; ``flash``: load the bitstream into the board.
     """
 
     backend: str | None = None
@@ -44,6 +45,8 @@ class Options:
     tool: str | None = None
     ila: bool = False
     timeout_s: float = TIMEOUT_S
+    seed: int = 1
+    flash: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,18 @@ def make_bitstream(
     Raises InputError, NothingFeasible (timing missed, does not fit), ToolError and ToolFailure.
     """
     subject = find_subject(asked)
+    if subject.board.toolchain.name == "open":
+        from flow.bitstream.open_make import make_open
+
+        return make_open(subject, options, say)
+    if options.flash:
+        raise InputError(f"--flash is for boards with open tools, and {subject.board.name} is built with Vivado")
     plan, design = plan_bitstream(subject, options)
     folder = options.out or subject.folder / plan.stem
     if is_built(plan, folder):
         say(f"{folder} is built already")
         return _outcome(plan, design, subject, folder, None)
-    _write(plan, folder)
+    write_project(plan, folder)
     commands = tuple(command(step) for step in plan.steps)
     programs: list[_Program] = []
     missing: str | None = "only emitted, as asked"
@@ -174,7 +183,7 @@ def _hls_family(finder: Finder) -> Backend:
     return "Vitis"
 
 
-def _write(plan: BitstreamPlan, folder: Path) -> None:
+def write_project(plan: BitstreamPlan, folder: Path) -> None:
     """Write the project, replacing an older one of ours. Raises InputError if the folder is somebody else's."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder: choose another --out")

@@ -104,6 +104,11 @@ def _from_run(wanted: str | None, asked: Asked) -> Subject:
     from flow.report.run_view import load_run
     from flow.search.store import find_run
 
+    if asked.run == "latest" and not any(asked.runs.glob("*/run.yaml")):
+        raise InputError(
+            f"there is no run in {asked.runs} yet whose winner could be built: run "
+            f"`make search BOARD={asked.board or 'NAME'}` first, or give a model (.keras)"
+        )
     path = find_run(asked.runs, asked.run)
     view = load_run(path)
     board = load_board(asked.board or _board_of(path, view))

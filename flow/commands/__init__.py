@@ -17,6 +17,7 @@ COMMANDS = (
     "synth",
     "verify",
     "bitstream",
+    "run",
     "calibrate",
     "reproduce",
     "compare",

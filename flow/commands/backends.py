@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from flow.hls.agree import Comparison
     from flow.resources import Measurement, Resources
 
-BACKENDS = {"vitis": "flow.commands.backend_hls", "vivado": "flow.commands.backend_hls"}
+BACKENDS = {
+    "vitis": "flow.commands.backend_hls",
+    "vivado": "flow.commands.backend_hls",
+    "rtl": "flow.commands.backend_rtl",
+}
 """Modules by the names ``--backend`` takes; the first is the default."""
 
 
@@ -85,17 +89,22 @@ class Synthesized:
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """What was compared with the integers, on which samples, and in which folder."""
+    """What was compared with the integers, on which samples, and in which folder.
+
+    ``notes``: what else was found as promised; ``faults``: what was not.
+    """
 
     what: What
     folder: Path | None
     samples: str
     comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
-        """Whether all agree."""
-        return all(comparison.agrees for comparison in self.comparisons)
+        """Whether all agree, and nothing is wrong besides."""
+        return not self.faults and all(comparison.agrees for comparison in self.comparisons)
 
 
 def backend(name: str | None) -> Any:

@@ -31,6 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="result folder (default: bitstream/ in the run, or here)")
     parser.add_argument("--tool", help="Vivado's program or installation folder (default: from PATH)")
     parser.add_argument("--ila", action="store_true", help="add an integrated logic analyser to both streams")
+    parser.add_argument("--seed", type=int, default=1, help="first seed of place and route, open tools (default: 1)")
+    parser.add_argument("--flash", action="store_true", help="load it into the board with openFPGALoader (open tools)")
     parser.add_argument("--timeout", type=float, metavar="S", help="time limit of each tool's run (default: 14400)")
 
 
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"--{name} must be a positive number, not {value!r}")
+    if args.seed < 1:
+        raise InputError(f"--seed must be at least 1, not {args.seed}")
     asked = Asked(args.what, args.board, args.run, args.runs, args.dataset, args.input, args.fps)
     options = Options(
         backend=args.backend,
@@ -53,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         tool=args.tool,
         ila=args.ila,
         timeout_s=TIMEOUT_S if args.timeout is None else args.timeout,
+        seed=args.seed,
+        flash=args.flash,
     )
     outcome = make_bitstream(asked, options, say=lambda line: print(line, file=sys.stderr))
     code = 0 if outcome.missing is None or args.emit_only else 3

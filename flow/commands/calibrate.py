@@ -12,21 +12,30 @@ HELP = "fit the calibrated predictor to synthesis reports"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("data", nargs="+", type=Path, help="CSV files: csynth rows, designs, HLS and synthesis pairs")
+    parser.add_argument(
+        "data", nargs="+", type=Path, metavar="DATA",
+        help="CSV files (csynth rows, designs, pairs of HLS and synthesis), or runs whose winners `flow synth` built",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the coefficients")
     parser.add_argument(
-        "--rescale", action="store_true", help="keep the shipped coefficients, scale them to your own few reports"
-    )
+        "--rescale", action="store_true",
+        help="keep the shipped coefficients, scale them to your own few reports (always so for runs alone)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``flow calibrate``."""
-    from flow.estimate.calibrated import shipped
+    from flow.estimate.calibrated import VARIABLE, shipped
     from flow.estimate.calibration import calibrate
 
     fitted = calibrate(args.data, args.out, base=shipped() if args.rescale else None)
     path = args.out / "hls4ml.json"
     if args.json:
-        return print_json({"coefficients": str(path), "data": fitted.data})
-    print(path)
+        result = {"coefficients": str(path), "scale": dict(fitted.scale), "data": fitted.data}
+        return print_json(result)
+    own = fitted.data.get("adapted to")
+    if own is not None:
+        factors = ", ".join(f"{name.upper()} x {factor:.2f}" for name, factor in sorted(fitted.scale.items()))
+        print(f"scaled to {own:,} own report{'s' if own != 1 else ''}: {factors}")
+    print(f"{path}\nuse them: export {VARIABLE}={path.resolve()}")
     return 0

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--board", default="pynq-z2", help="a board's name or a .yaml file (default: %(default)s)")
     parser.add_argument("--modes", help="joint and others, with commas (default: all of a data set's study)")
-    parser.add_argument("--sampler", default="tpe", help="sampler of all modes but random (default: %(default)s)")
+    parser.add_argument("--sampler", default="ehvi", help="sampler of all modes but random (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: %(default)s)")
     parser.add_argument(
         "--epochs-total", type=int, metavar="N", help="training budget of a search (default: the study's)"
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 def _command(args: argparse.Namespace) -> str:
     """The command line that gives this comparison again, folders left out."""
     given = ["flow compare"]
-    for name, default in (("datasets", None), ("board", "pynq-z2"), ("modes", None), ("sampler", "tpe"), ("seeds", 3),
+    for name, default in (("datasets", None), ("board", "pynq-z2"), ("modes", None), ("sampler", "ehvi"), ("seeds", 3),
                           ("epochs_total", None)):  # fmt: skip
         if getattr(args, name) != default:
             given.append(f"--{name.replace('_', '-')} {getattr(args, name)}")

@@ -104,9 +104,9 @@ def prepare(what: What, args: argparse.Namespace, backend: Backend, say: Callabl
 
     assert what.model is not None
     board = _board(what, args)
-    spec, asked = _spec(what, board, args)
+    spec, asked = spec_of(what, board, args)
     sizing = _sizing(args)
-    file = ModelFile(what.model, _input_format(what, args), _format(args.float_format, "--float-format"), say)
+    file = ModelFile(what.model, input_format_of(what, args), format_of(args.float_format, "--float-format"), say)
     job = _Job(what, args, board, spec, asked, sizing, backend, file)
     quick = file.quick()
     if quick is not None:
@@ -229,7 +229,7 @@ def _board(what: What, args: argparse.Namespace) -> Board:
     return board
 
 
-def _spec(what: What, board: Board, args: argparse.Namespace) -> tuple[Spec, bool]:
+def spec_of(what: What, board: Board, args: argparse.Namespace) -> tuple[Spec, bool]:
     """The limits, and whether somebody asked for a throughput: the run's where it is for this board."""
     from flow.spec import make_spec
 
@@ -260,17 +260,19 @@ def _sizing(args: argparse.Namespace) -> Sizing:
     return Sizing(io, strategy, parse_reuse(args.reuse), limited)  # type: ignore[arg-type]
 
 
-def _input_format(what: What, args: argparse.Namespace) -> Any:
+def input_format_of(what: What, args: argparse.Namespace) -> Any:
+    """The format of the inputs: the winner's, or what was given for a model file. Raises InputError."""
     from flow.hls.bridge.check import DEFAULT_INPUT
 
     if what.origin is not None:
         if args.input is not None:
             raise InputError(f"--input is for model files: {what.text} was trained for inputs of {what.input_format}")
         return what.input_format
-    return _format(args.input, "--input") or DEFAULT_INPUT
+    return format_of(args.input, "--input") or DEFAULT_INPUT
 
 
-def _format(text: str | None, option: str) -> Any:
+def format_of(text: str | None, option: str) -> Any:
+    """The format that an option was given, None for none. Raises InputError naming the option."""
     from flow.network.fixed import FixedFormat
 
     try:

@@ -1,4 +1,4 @@
-"""``flow convert``: write the hls4ml project of a winner or of a model file."""
+"""``flow convert``: write the hls4ml project, or the Verilog, of a winner or of a model file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from flow.commands.common import print_json
 if TYPE_CHECKING:
     from flow.commands.conversion import Prepared
 
-HELP = "write a complete hls4ml project of a winner or of your own QKeras model"
+HELP = "write a complete hls4ml project, or plain Verilog, of a winner or of your own QKeras model"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     what.arguments(parser)
     parser.add_argument(
-        "--backend", choices=("vitis", "vivado"), default="vitis", help="hls4ml's backend (default: %(default)s)"
-    )
+        "--backend", choices=("vitis", "vivado", "rtl"), default="vitis",
+        help="hls4ml's backend, or rtl: plain Verilog (default: %(default)s)",
+    )  # fmt: skip
     conversion.arguments(parser)
 
 
@@ -29,6 +30,14 @@ def run(args: argparse.Namespace) -> int:
     from flow.report.project import project_text
 
     (chosen,) = what.resolve(args.what, run=args.run, runs=args.runs)
+    if args.backend == "rtl":
+        from flow.commands.backend_rtl import convert, convert_text
+
+        found = convert(chosen, args, say)
+        if args.json:
+            return print_json(found)
+        print(convert_text(found))
+        return 0
     made = conversion.prepare(chosen, args, "Vivado" if args.backend == "vivado" else "Vitis", say)
     if args.json:
         return print_json(to_dict(made))

@@ -8,6 +8,8 @@ from typing import Any
 
 from flow.commands.common import add_limits, print_json
 
+NARROWEST = 60
+"""Columns that text takes at least, whatever the terminal has."""
 HELP = "predict resources and timing of a model or candidate on a board"
 
 
@@ -72,24 +74,36 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(result)
     else:
-        print(prediction_text(result))
+        print(prediction_text(result, columns()))
     return 0 if result["fits"] else 1
+
+
+def columns() -> int:
+    """How wide text is: a narrow terminal's width, or what all tables fit."""
+    import shutil
+    import sys
+
+    from flow.report.winners import WIDTH
+
+    if not sys.stdout.isatty():
+        return WIDTH
+    return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDTH)
 
 
 def _folder(args: argparse.Namespace, board: Any, spec: Any, given: tuple[Any, Any]) -> int:
     from flow.errors import InputError
     from flow.report.prediction import predict_subject
     from flow.report.prediction_text import summary_text
-    from flow.report.subject import load_subject, subject_files
+    from flow.report.subject import load_subject, shown, subject_files
 
     results: list[dict[str, Any]] = []
     for path in subject_files(args.what):
-        name = str(path.relative_to(args.what))
+        name = shown(path.relative_to(args.what))
         try:
             subject = load_subject(path, *(given if path.suffix == ".keras" else (None, None)))
             result = predict_subject(subject, board, spec)
         except InputError as error:
-            results.append({"name": name, "error": str(error).removeprefix(f"{path}: ")})
+            results.append({"name": name, "error": " ".join(str(error).removeprefix(f"{path}: ").split())})
             continue
         result["subject"]["name"] = name
         results.append(result)

@@ -18,6 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="also how much of the paper's space keeps these and tighter limits, by N random networks (10000: 25 s)",
     )
+    parser.add_argument(
+        "--synthesize", action="store_true", help="synthesize our Verilog of the designs with Yosys, too (minutes)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,12 +30,13 @@ def run(args: argparse.Namespace) -> int:
     from flow.paper.feasible import ALL_LIMITS, share_of_feasible, shares_text
     from flow.paper.model import CORRECTED, PAPER
     from flow.paper.reproduce import reproduce, reproduce_text
+    from flow.paper.verilog import verilog_columns
 
     if args.shares is not None and args.shares < 1:
         raise InputError(f"shares: at least 1 network, not {args.shares}")
     models = (PAPER, CORRECTED, CORRECTED.with_options(resident=True, dense=True))
     shares = share_of_feasible(args.shares, 0, models, ALL_LIMITS) if args.shares else None
-    extra = (hls4ml_column(),)
+    extra = (hls4ml_column(), *verilog_columns(args.synthesize))
     if args.json:
         data = reproduce(extra)
         return print_json(data if shares is None else {**data, "feasible": [s.to_dict() for s in shares]})

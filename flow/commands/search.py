@@ -22,11 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--time", type=float, default=given, metavar="S", dest="time_s", help="time limit in seconds (default: 540)"
     )
     parser.add_argument("--seed", type=int, default=given, help="seed of everything random (default: 0)")
-    parser.add_argument("--sampler", default=given, help="ehvi, nsga2, random, reinforce or tpe (default: tpe)")
+    parser.add_argument("--sampler", default=given, help="ehvi, nsga2, random, reinforce or tpe (default: ehvi)")
     parser.add_argument(
         "--mode", default=given, help="joint, separate or nested: how architecture and bits are decided"
     )
-    parser.add_argument("--minimize", default=given, help="second objective: lut or scarcest (default: lut)")
     parser.add_argument(
         "--bound",
         default=given,
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from flow.search.run import run_search
 
     asked = {"lut": args.lut, "fps": args.fps, "latency_us": args.latency, "clock_mhz": args.clock}
-    names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "mode", "minimize", "bound", "jobs",
+    names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "mode", "bound", "jobs",
              "epochs_short", "epochs_full", "epochs_total", "class_weights", "estimator_only")  # fmt: skip
     asked = {n: v for n, v in asked.items() if v is not None} | {n: getattr(args, n) for n in names if hasattr(args, n)}
     return run_search(

@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--reports", action="store_true", help="run nothing: read the reports that a synthesis elsewhere has left")
     add("--timeout", type=float, default=TIMEOUT_S, metavar="S", help="time limit of each step (default: %(default)g)")
     add("--memory", type=float, metavar="GIB", help="memory of all runs together (default: 80%% of the machine's)")
+    add("--route", action="store_true", help="with --backend rtl: place and route too (ECP5 and iCE40 boards)")
     add("--jobs", type=int, metavar="N", help="syntheses at once, each with its share of the memory (default: 2)")
     conversion.arguments(parser)
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not least < value < float("inf"):
             raise InputError(f"--{name} must be above {least:g}, not {value:g}")
+    if args.route and args.backend != "rtl":
+        raise InputError("--route goes with --backend rtl")
     chosen = what.resolve(args.what, run=args.run, runs=args.runs, every=args.all)
     found: list[Synthesized] = backend(args.backend).synth(chosen, args, say)
     kept = [_keep(one) for one in found]

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     what.arguments(parser, what.PROJECT_HELP)
     add = parser.add_argument
-    add("--backend", choices=tuple(BACKENDS), help="whose C++ is simulated (default: vitis)")
+    add("--backend", choices=tuple(BACKENDS), help="whose C++ is simulated, or rtl: Verilog (default: vitis)")
     add("--samples", type=int, default=SAMPLES, metavar="N", help="samples to compare (default: %(default)s)")
     conversion.arguments(parser)
 
@@ -46,17 +46,21 @@ def run(args: argparse.Namespace) -> int:
                 "samples": found.samples,
                 "agrees": found.agrees,
                 "comparisons": [c.to_dict() for c in found.comparisons],
+                "notes": list(found.notes),
+                "faults": list(found.faults),
             }
         )
     else:
-        print(f"{chosen.text}: {found.samples}\n{comparisons_text(found.comparisons)}\n{_verdict(found)}")
+        lines = [f"{chosen.text}: {found.samples}", comparisons_text(found.comparisons), *found.notes, _verdict(found)]
+        print("\n".join(lines))
     return 0 if found.agrees else 1
 
 
 def _verdict(found: Verified) -> str:
     if not found.agrees:
         wrong = ", ".join(c.name for c in found.comparisons if not c.agrees)
-        return f"DIFFERENT: {wrong} and the integers do not agree"
+        apart = [f"{wrong} and the integers do not agree"] if wrong else []
+        return f"DIFFERENT: {'; '.join([*apart, *found.faults])}"
     if any(c.different for c in found.comparisons):
         return "agree as far as QKeras' own arithmetic is exact"
     return "agree on every bit"

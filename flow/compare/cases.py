@@ -54,7 +54,7 @@ STUDIES = {
               (3000, 1000, 5000), ("joint", "separate", "random")),
     )
 }  # fmt: skip
-"""Chosen so that all of it, three seeds each, takes about half an hour of one core (see docs/compare.md)."""
+"""Chosen so that all of it, three seeds each, takes about an hour (see docs/compare.md)."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,9 @@ def prepared(study: Study, folder: Path) -> str:
     path = folder / f"{study.dataset}-{'-'.join(map(str, study.samples))}.npz"
     if not path.is_file():
         data = load_dataset(study.dataset)
+        form = data.info.input_format
         arrays: dict[str, NDArray[Any]] = {
-            "input_format": np.array(str(data.info.input_format)),
+            "input_format": np.array([form.width, form.integer, int(form.signed)]),
             "title": np.array(study.title),
             "source": np.array(data.info.source),
         }

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from flow.compare.cases import STUDIES
 from flow.compare.summary import RULE, Cell, Result, Row, Summary, sentences, summarize
 from flow.fileio import write_atomic
 from flow.report.chart import Chart, Series, Spread, chart_svg
@@ -80,6 +81,12 @@ def _section(summary: Summary) -> list[str]:
         f"{first['epochs_total']:,} epochs x {first['samples']:,} samples, of which {min(epochs):,} to {max(epochs):,} "
         "epochs were used."
     )
+    samples = STUDIES[summary.dataset].samples if summary.dataset in STUDIES else None
+    if samples is not None:
+        setting += (
+            f" Data: the first {samples[0]:,} training, {samples[1]:,} validation and {samples[2]:,} test samples of "
+            f"{summary.dataset}, as many of each class."
+        )
     lines = [
         setting,
         "",

@@ -15,7 +15,8 @@ T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2
 
 RULE = (
     "A mode is better at a limit if the 95% interval of the mean difference in test accuracy, paired by seed, is all "
-    "on its side (Student's t); else it is a tie. A search that finds nothing counts as guessing."
+    "on its side (Student's t); else it is a tie, which says no more than that these seeds do not tell the two apart. "
+    "A search that finds nothing counts as guessing."
 )
 
 Result = Mapping[str, Any]
@@ -131,7 +132,7 @@ def verdict(other: str, differences: Sequence[float]) -> Verdict:
 
 
 def sentences(summary: Summary) -> list[str]:
-    """Where joint wins, ties and loses, beside each other mode; one sentence a mode."""
+    """Where joint wins, ties and loses, beside each other mode; and which modes found nothing where."""
     others = list(dict.fromkeys(v.other for row in summary.rows for v in row.verdicts))
     found = []
     for other in others:
@@ -143,6 +144,12 @@ def sentences(summary: Summary) -> list[str]:
         parts = [f"{word} at {_listed(by_word[word])} LUT" for word in ("wins", "ties", "loses") if word in by_word]
         beside = "a joint search that draws at random" if other == "random" else other
         found.append(f"{summary.title}: joint {', '.join(parts)}, beside {beside}.")
+    for mode in dict.fromkeys(m for row in summary.rows for m in row.cells):
+        cells = [(row.lut, row.cells[mode]) for row in summary.rows if mode in row.cells]
+        lost = [f"{len(c.tests) - c.found} of {len(c.tests)} searches at {lut:,.0f} LUT"
+                for lut, c in cells if c.found < len(c.tests)]  # fmt: skip
+        if lost:
+            found.append(f"{summary.title}: {mode} finds nothing that fits in {_listed(lost)}.")
     return found
 
 

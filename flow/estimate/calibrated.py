@@ -7,10 +7,12 @@ It predicts what HLS reports (csynth). It needs numpy only; the coefficients are
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,10 @@ from flow.estimate.table import KnownTable, LayerTable
 from flow.resources import RESOURCE_NAMES
 
 SCHEMA = 1
+VARIABLE = "FLOW_COEFFICIENTS"
+"""Environment variable with the file of a user's own coefficients, as ``flow calibrate`` writes it."""
+NOTE = "calibrated to csynth reports of Vivado HLS and Vitis HLS 2018.3 to 2022.2"
+
 FITTED = ("lut", "ff", "cycles")
 """Targets with coefficients; DSPs, memories and intervals follow rules."""
 
@@ -91,7 +97,10 @@ class Coefficients:
                         raise InputError(f"{where}: a coefficient is negative or not finite")
             bands = {c: {t: (float(b[0]), float(b[1])) for t, b in g.items()} for c, g in body["bands"].items()}
             synthesis = {n: (float(q[0]), float(q[1]), float(q[2])) for n, q in body["synthesis"].items()}
-            return cls(body["terms"], bands, synthesis, body["scale"], body["data"])
+            scale = {str(n): float(v) for n, v in body["scale"].items()}
+            if any(not (0 < v < float("inf")) for v in scale.values()):
+                raise InputError(f"{where}: a scale is not a positive number")
+            return cls(body["terms"], bands, synthesis, scale, dict(body["data"]))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise InputError(f"{where}: not a file of coefficients: {error!r}") from error
 
@@ -116,18 +125,23 @@ class CalibratedEstimator:
     clock_ns: float = 5.0
     name: str = "hls4ml calibrated model"
     version: str = "1"
-    note: str = "calibrated to csynth reports of Vivado HLS and Vitis HLS 2018.3 to 2024.1"
 
     @cached_property
     def fitted(self) -> Coefficients:
-        """The coefficients given, else those shipped."""
-        return self.coefficients or shipped()
+        """The coefficients given, else those the user chose, else those shipped."""
+        return self.coefficients or chosen()
+
+    @property
+    def note(self) -> str:
+        """See ``Estimator.note``."""
+        own = self.fitted.data.get("adapted to")
+        return NOTE if own is None else f"{NOTE}, scaled to {own:,} own report{'s' if own != 1 else ''}"
 
     def at_clock(self, clock_ns: float) -> CalibratedEstimator:
         """See ``Estimator.at_clock``."""
         if clock_ns == self.clock_ns:
             return self
-        return CalibratedEstimator(self.fitted, clock_ns, self.name, self.version, self.note)
+        return CalibratedEstimator(self.fitted, clock_ns, self.name, self.version)
 
     def rows(self, table: LayerTable, reuse: Ints, stream: Bools, latency: Bools, family: str) -> Estimate:
         """See ``Estimator.rows``. Weights the table knows nothing of are taken as trained ones usually are."""
@@ -180,6 +194,21 @@ def shipped() -> Coefficients:
     """The coefficients in the package."""
     path = files("flow.estimate") / "coefficients" / "hls4ml.json"
     return Coefficients.from_json(path.read_text(encoding="utf-8"), "shipped coefficients")
+
+
+def chosen() -> Coefficients:
+    """The coefficients in the file that the environment variable ``FLOW_COEFFICIENTS`` names, else those shipped.
+
+    Raises InputError if the file can't be read or holds none.
+    """
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return shipped()
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{VARIABLE}: {name} can't be read: {error}") from error
+    return Coefficients.from_json(text, f"{VARIABLE}: {name}")
 
 
 def is_ultra(family: str) -> bool:

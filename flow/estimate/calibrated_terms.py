@@ -190,16 +190,24 @@ def _constant_cycles(f: Features) -> Terms:
     }
 
 
+LONGEST = 1023
+"""The most that strategy Latency reuses a multiplier: at reuse 1024 each of the 15 one-layer runs with multipliers has
+one more than hls4ml allows (2, 3, 4 for 1,024, 2,048 and 3,072 weights), and the cycles of so many; at 512 none has."""
+
+
 def limit(f: Features) -> Floats:
     """Multipliers that strategy Latency allows: hls4ml's ``multiplier_limit``, at least one."""
-    zeros = f.n * f.o - f.nonzero
-    allowed: Floats = np.maximum(np.ceil(f.n * f.o / f.rf) - np.floor(zeros / f.rf), 1.0)
+    zeros, reuse = f.n * f.o - f.nonzero, np.minimum(f.rf, LONGEST)
+    allowed: Floats = np.maximum(np.ceil(f.n * f.o / reuse) - np.floor(zeros / reuse), 1.0)
     return allowed
 
 
 def shared_cycles(f: Features) -> Floats:
     """Cycles in which the hard products of a layer with strategy Latency take turns on the multipliers allowed."""
-    return np.where(f.latency & (f.rf > 1), f.hard / np.maximum(f.nonzero / f.rf, 1.0), 0)
+    # As ``limit``, but with zeros taken off each round of multipliers: so more reuse is never faster.
+    products = f.n * f.o
+    many = np.ceil(products / np.minimum(f.rf, LONGEST)) * f.nonzero / products
+    return np.where(f.latency & (f.rf > 1), f.hard / np.maximum(many, 1.0), 0)
 
 
 # --- windows and layers without weights ---------------------------------------------------------------------------

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import InputError
-from flow.estimate.calibrated import FITTED, OFFSET, Coefficients, Module, predict_modules
+from flow.estimate.calibrated import FITTED, OFFSET, Coefficients, Module, predict_modules, shipped
 from flow.estimate.calibrated_terms import CELLS, PRIORS, REGIMES, cells_of, rows_of, shared_cycles, terms_of
 from flow.estimate.calibration_data import TARGETS, Rows, read_pairs, read_rows
 from flow.estimate.calibration_designs import DESIGN_TARGETS, Design, predict_designs, read_designs
+from flow.estimate.calibration_runs import OwnReport, is_run, predict_reports, read_run
 from flow.estimate.features import Features
 from flow.estimate.structural import Bools, Floats
 from flow.fileio import write_atomic
@@ -33,6 +34,9 @@ ITERATIONS, SWEEPS = 25, 100
 LEVEL = 0.90
 """Coverage of the intervals."""
 
+ADAPTED = ("lut", "ff")
+"""What a user's own reports scale; DSPs, memories and cycles follow rules."""
+
 SHRINKAGE = 5.0
 """A user's rows count against this many rows that say the shipped coefficients are right."""
 
@@ -41,26 +45,46 @@ def calibrate(paths: Iterable[Path], out: Path, base: Coefficients | None = None
     """Fit coefficients to the files and write them to ``out`` as ``hls4ml.json``.
 
     Files are told apart by their columns: rows (see ``calibration_data``), whole designs (``calibration_designs``), and
-    pairs of HLS and logic synthesis. With ``base``, they are a user's own few reports: the coefficients of ``base``
-    stay, scaled by factors that are shrunk towards 1. Raises InputError on a file of no known kind, or no rows at all.
+    pairs of HLS and logic synthesis; folders are runs (``calibration_runs``). With ``base``, all are a user's own few
+    reports: the coefficients of ``base`` stay, scaled by factors that are shrunk towards 1. Without, they are fitted to
+    the rows, and scaled so to runs; runs alone scale those shipped. Raises InputError on a file of no known kind, and
+    where nothing is left to calibrate with.
     """
-    kinds: dict[str, list[Path]] = {"rows": [], "designs": [], "pairs": []}
+    kinds: dict[str, list[Path]] = {"rows": [], "designs": [], "pairs": [], "run": []}
     for path in paths:
         kinds[kind_of(path)].append(path)
-    rows = read_rows(kinds["rows"])
-    designs = [design for path in kinds["designs"] for design in read_designs(path, rows)]
+    own = [report for path in kinds["run"] for report in read_run(path)]
+    if kinds["run"] and not own:
+        raise InputError(
+            f"{', '.join(map(str, kinds['run']))}: no candidate has a report of HLS yet, `flow synth RUN` makes them"
+        )
+    if own and not kinds["rows"]:
+        base = base or shipped()
+    rows = None if own and not kinds["rows"] else read_rows(kinds["rows"])
+    if rows is None and (kinds["designs"] or kinds["pairs"]):
+        raise InputError("whole designs and pairs need the rows of layers they are made of")
+    designs = [] if rows is None else [design for path in kinds["designs"] for design in read_designs(path, rows)]
     if base is not None:
-        fitted = adapt(base, rows, designs)
+        fitted = adapt(base, rows, designs, own)
     else:
+        assert rows is not None
         fitted = replace(fit(rows), synthesis=synthesis_ratios(kinds["pairs"]))
         fitted = replace(fitted, bands=fit_bands(rows), data=describe(rows) | {"whole designs": len(designs)})
+        fitted = adapt(fitted, own=own) if own else fitted
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "hls4ml.json", fitted.to_json())
     return fitted
 
 
 def kind_of(path: Path) -> str:
-    """What a file holds, by its columns: "rows", "designs" or "pairs". Raises InputError if it can't be read."""
+    """What a file holds, by its columns: "rows", "designs" or "pairs"; "run" for the folder of a search.
+
+    Raises InputError if it can't be read.
+    """
+    if path.is_dir():
+        if not is_run(path):
+            raise InputError(f"{path} is not a run directory: run.yaml is missing")
+        return "run"
     try:
         with path.open(encoding="utf-8") as file:
             columns = set(file.readline().strip().split(","))
@@ -255,29 +279,39 @@ def synthesis_ratios(paths: Iterable[Path]) -> dict[str, tuple[float, float, flo
     return out
 
 
-def adapt(base: Coefficients, rows: Rows, designs: Sequence[Design] = ()) -> Coefficients:
+def adapt(
+    base: Coefficients, rows: Rows | None = None, designs: Sequence[Design] = (), own: Sequence[OwnReport] = ()
+) -> Coefficients:
     """``base`` with factors for a user's tool and board: the shrunk median log ratio of each target.
 
-    Whole designs count as rows do. Raises InputError if no row holds an amount to compare.
+    Whole designs and own reports count as rows do. Raises InputError if nothing holds an amount to compare.
     """
-    use = np.flatnonzero(~rows.failed)
-    module = predict_rows(replace(base, scale={}), rows)
-    sums = predict_designs(list(designs), rows, module)
+    plain = replace(base, scale={})
+    count = len(designs) + len(own)
+    found: dict[str, list[Floats]] = {target: [] for target in ADAPTED}
+    if rows is not None:
+        use = np.flatnonzero(~rows.failed)
+        count += len(use)
+        module = predict_rows(plain, rows)
+        sums = predict_designs(list(designs), rows, module)
+        for target in ADAPTED:
+            number = DESIGN_TARGETS.index(target)
+            whole = np.array([design.reported[number] for design in designs])
+            found[target] += [log_ratio(rows.target(target), getattr(module, target), target)[use],
+                              log_ratio(whole, sums[:, number], target)]  # fmt: skip
+    for target in ADAPTED:
+        if own:
+            found[target].append(log_ratio(*predict_reports(plain, list(own), target), target))
     scale = {}
-    for target in ("lut", "ff"):
-        number = DESIGN_TARGETS.index(target)
-        whole = np.array([design.reported[number] for design in designs])
-        errors = np.concatenate([
-            log_ratio(rows.target(target), getattr(module, target), target)[use],
-            log_ratio(whole, sums[:, number], target),
-        ])  # fmt: skip
+    for target, parts in found.items():
+        errors = np.concatenate(parts)
         errors = errors[np.isfinite(errors)]
         if len(errors):
             # The median: a layer the model knows nothing of must not move all others.
             scale[target] = math.exp(float(np.median(errors)) * len(errors) / (len(errors) + SHRINKAGE))
     if not scale:
         raise InputError("no row holds LUTs or flip-flops to adapt the coefficients to")
-    return replace(base, scale=scale, data={**base.data, "adapted to": len(use) + len(designs)})
+    return replace(base, scale=scale, data={**base.data, "adapted to": count})
 
 
 def describe(rows: Rows) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def canonical_json(network: QuantizedNetwork) -> str:
 
 def save(network: QuantizedNetwork, path: Path) -> None:
     """Write the network to ``path`` (.npz), atomically. Raises ToolError if that fails."""
+    write_atomic(path, to_bytes(network))
+
+
+def to_bytes(network: QuantizedNetwork) -> bytes:
+    """The content of a file that :func:`load` reads."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         meta = {**to_dict(network), "digest": network.digest}
@@ -95,7 +100,7 @@ def save(network: QuantizedNetwork, path: Path) -> None:
             member = io.BytesIO()
             np.lib.format.write_array(member, _narrow(codes.values), allow_pickle=False)
             _add(archive, f"{name}.npy", member.getvalue())
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -14,7 +14,7 @@ from flow.paper.candidates import to_candidate
 from flow.paper.logged import LoggedDesign
 from flow.paper.model import CLOCK_MHZ
 from flow.paper.reproduce import Column, Values
-from flow.resources import Resources
+from flow.resources import Measurement, Resources
 from flow.spec import Spec, make_spec
 
 BOARD = "pynq-z2"
@@ -34,15 +34,7 @@ def hls4ml_column(estimator: str = "calibrated") -> Column:
         except NothingFeasible:
             return {}
         total = predict(network, implementation, board.part, board.family, model).total
-        return {
-            "lut": total.resources.lut,
-            "LUTs, low end of 90%": total.low.lut,
-            "LUTs, high end of 90%": total.high.lut,
-            "images_per_s": total.throughput_per_s,
-            "FF": total.resources.ff,
-            "BRAM18": total.resources.bram18,
-            "DSP": total.resources.dsp,
-        }
+        return predicted_values(total)
 
     return Column(
         "hls4ml",
@@ -51,6 +43,19 @@ def hls4ml_column(estimator: str = "calibrated") -> Column:
         f"{model.name}, {model.note}; all layers resident, streamed, dense layers in 8 bits; the reuse factors of the "
         f"fewest LUTs for the images/s, whatever the LUT limit; {board.part}",
     )
+
+
+def predicted_values(found: Measurement) -> Values:
+    """A prediction with its interval, by the names in a column."""
+    return {
+        "lut": found.resources.lut,
+        "LUTs, low end of 90%": found.low.lut,
+        "LUTs, high end of 90%": found.high.lut,
+        "images_per_s": found.throughput_per_s,
+        "FF": found.resources.ff,
+        "BRAM18": found.resources.bram18,
+        "DSP": found.resources.dsp,
+    }
 
 
 def spec_for(board: Board, per_s: float) -> Spec:

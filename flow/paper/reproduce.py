@@ -171,7 +171,7 @@ def _evaluated(logged: LoggedDesign, found: Evaluation) -> dict[str, float | Non
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if value == int(value) or value >= 1e5 else f"{value:,.1f}"
+    return f"{value:,.0f}" if value == int(value) or value >= 1e4 else f"{value:,.1f}"
 
 
 def _yes(value: bool | None) -> str:

@@ -12,7 +12,7 @@ from flow.board import Board
 from flow.errors import InputError, ToolError
 from flow.fileio import write_atomic
 from flow.report.prediction import predict_subject
-from flow.report.remedies import Asked
+from flow.report.remedies import Asked, as_option
 from flow.report.subject import Subject
 from flow.report.winners import LABELS, amount, percent, significant, source_text
 from flow.resources import Measurement, Resources
@@ -20,6 +20,11 @@ from flow.spec import Spec
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """Names the file that GitHub Actions shows on a job's page; its text is Markdown, and steps append to it."""
+
+
+OPTIONS = {"LUT": "--max-lut", "FPS": "--min-fps", "LATENCY": "--max-latency", "DSP": "--max-dsp",
+           "BRAM18": "--max-bram", "CLOCK": "--clock"}  # fmt: skip
+"""Options of ``flow check`` by what a remedy changes."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def verdict_line(result: Mapping[str, Any]) -> str:
     name, board, spec = result["subject"]["name"], result["board"], result["spec"]
     if not result["fits"]:
         cures = result["remedies"]
-        nearest = f"; it would fit with {cures[0]['text']}" if cures else ""
+        nearest = f"; it would fit with {as_option(cures[0], OPTIONS)}" if cures else ""
         return f"{name} does not fit {board}: {result['sentence']}{nearest}"
     parts = [f"{amount(r['held'])} of {amount(r['limit'])} {r['label']}" for r in _rows(result) if r["held"]]
     parts.append(
@@ -97,7 +102,7 @@ def summary_markdown(result: Mapping[str, Any]) -> str:
     lines = [f"### {mark} {escaped(subject['name'])} {verdict} {escaped(result['board'])}", ""]
     if not result["fits"]:
         lines += [f"{escaped(result['sentence'])}.", ""]
-        lines += [f"- would fit with {escaped(cure['text'])}" for cure in result["remedies"]]
+        lines += [f"- would fit with {escaped(as_option(cure, OPTIONS))}" for cure in result["remedies"]]
         lines += [""] if result["remedies"] else []
     lines += _limits_table(result, measurement, spec)
     lines += ["", f"Bottleneck: {escaped(result['bottleneck']['layer'])}. Source: {escaped(source_text(measurement))}."]

@@ -6,17 +6,22 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flow.report.remedies import as_option
 from flow.report.text import table
 from flow.report.winners import LABELS, WIDTH, amount, percent, shorten, significant, source_text
 from flow.resources import RESOURCE_NAMES, Measurement, Resources
 
 INDENT = 11
+OPTIONS = {"LUT": "--lut", "FPS": "--fps", "LATENCY": "--latency", "CLOCK": "--clock"}
+"""Options of ``flow predict`` by what a remedy changes."""
+SHORTEST = 8
+"""Characters of a layer's name that a narrow table leaves."""
 SHOWN = 6
 """Most names in a list that are printed."""
 
 
-def prediction_text(result: Mapping[str, Any]) -> str:
-    """A result of ``predict_subject`` in full."""
+def prediction_text(result: Mapping[str, Any], width: int = WIDTH) -> str:
+    """A result of ``predict_subject`` in full, ``width`` columns wide where the numbers of its layers leave it that."""
     measurement = Measurement.from_dict(result["measurement"])
     budget = Resources.from_dict(result["spec"]["budget"])
     subject = result["subject"]
@@ -26,7 +31,7 @@ def prediction_text(result: Mapping[str, Any]) -> str:
         f"{amount(result['macs'])} multiplications an inference, {amount(result['parameters'])} parameters, "
         f"{amount(result['weight_bits'])} bits of weights"
     )
-    lines = [shorten(f"{what} on {result['board']}: {verdict}", WIDTH)]
+    lines = [shorten(f"{what} on {result['board']}: {verdict}", width)]
     lines += _field("network", result["network"])
     lines += _field("size", size)
     lines += _field("source", source_text(measurement) + ": what HLS reports, before logic synthesis")
@@ -36,18 +41,21 @@ def prediction_text(result: Mapping[str, Any]) -> str:
         lines += _field("why", result["sentence"])
     lines += _bottleneck(result)
     for remedy in result["remedies"]:
-        lines += _field("would fit", remedy["text"])
+        lines += _field("would fit", as_option(remedy, OPTIONS))
     if not result["fits"] and not result["remedies"]:
         lines += _field("would fit", "no single limit, layer or board makes it fit: change several, or the network")
     lines += _boards(result)
-    blocks = ["\n".join(lines), _resources(measurement, budget, result["spec"]["bound"])]
-    return "\n\n".join([*blocks, _timing(result, measurement), _layers(result)])
+    wrapped = [part for line in lines for part in _wrapped(line, width)]
+    blocks = ["\n".join(wrapped), _resources(measurement, budget, result["spec"]["bound"])]
+    return "\n\n".join([*blocks, _timing(result, measurement), _layers(result, width)])
 
 
 def _field(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        f"{label:{INDENT}}{text}", WIDTH, subsequent_indent=" " * INDENT, break_on_hyphens=False, drop_whitespace=True
-    )
+    return [f"{label:{INDENT}}{text}"]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False, drop_whitespace=True)
 
 
 def _model(subject: Mapping[str, Any]) -> list[str]:
@@ -55,7 +63,8 @@ def _model(subject: Mapping[str, Any]) -> list[str]:
     lines = _field("input", f"{subject['input_format']} ({subject['input_format_from']})")
     zero = [1 - share for share in subject["nonzero_weights"].values()]
     if zero:
-        span = f"{min(zero):.0%}" if len(zero) == 1 else f"{min(zero):.0%} to {max(zero):.0%}"
+        least, most = f"{min(zero):.0%}", f"{max(zero):.0%}"
+        span = least if least == most else f"{least} to {most}"
         lines += _field(
             "weights", f"those in the file: {span} of a layer's are zero, which takes no hardware at reuse 1"
         )
@@ -115,13 +124,14 @@ def _timing(result: Mapping[str, Any], measurement: Measurement) -> str:
     )
 
 
-def _layers(result: Mapping[str, Any]) -> str:
+def _layers(result: Mapping[str, Any], width: int, longest: int = 20) -> str:
+    """The table of layers, their names cut to ``longest`` or to what ``width`` leaves them."""
     layers = result["layers"]
     shown = [n for n in RESOURCE_NAMES if n != "uram" or any(layer["uram"] for layer in layers)]
     head = ["layer", "reuse", "strategy", *(LABELS[n] for n in shown), "interval", "fill"]
     rows = [
         [
-            shorten(layer["name"], 20),
+            shorten(layer["name"], longest),
             "" if layer["reuse_factor"] is None else str(layer["reuse_factor"]),
             layer["strategy"] or "",
             *(amount(layer[n]) for n in shown),
@@ -131,7 +141,12 @@ def _layers(result: Mapping[str, Any]) -> str:
         for layer in layers
     ]
     io_type = result["implementation"]["io_type"]
-    return f"layers, {io_type}; interval and fill in cycles\n" + table(head, rows, right=(1, *range(3, len(head))))
+    text = table(head, rows, right=(1, *range(3, len(head))))
+    named = max(len(row[0]) for row in rows)
+    excess = max(map(len, text.splitlines())) - width
+    if excess > 0 and named > SHORTEST:
+        return _layers(result, width, max(named - excess, SHORTEST))
+    return f"layers, {io_type}; interval and fill in cycles\n{text}"
 
 
 def summary_text(results: Sequence[Mapping[str, Any]]) -> str:
@@ -139,12 +154,15 @@ def summary_text(results: Sequence[Mapping[str, Any]]) -> str:
     good = [r for r in results if "error" not in r]
     bad = [r for r in results if "error" in r]
     fit = sum(1 for r in good if r["fits"])
-    title = f"{fit} of {len(results)} fit" + (f", {len(bad)} cannot be read" if bad else "")
+    title = f"{fit} of {len(results)} fit"
+    unread = f", {len(bad)} cannot be read" if bad else ""
     blocks = []
-    if good:
+    if not good:
+        title += unread
+    else:
         first = good[0]
         end = "high ends of 90% intervals" if first["spec"]["bound"] == "upper" else "middles of 90% intervals"
-        title += f" on {first['board']}; amounts are {end}"
+        title += f" on {first['board']}{unread}; amounts are {end}"
         source = textwrap.wrap(f"source: {source_text(Measurement.from_dict(first['measurement']))}", WIDTH)
         head = ["network", "", "LUT", "FF", "BRAM18", "DSP", "per s", "us", "why not"]
         blocks = ["\n".join(source), table(head, [_summary_row(r) for r in good], right=range(2, 8))]

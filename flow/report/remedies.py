@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,12 @@ class Remedy:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"what": self.what, "value": self.value, "times": self.times, "layer": self.layer, "text": self.text}
+
+
+def as_option(cure: Mapping[str, Any], options: Mapping[str, str]) -> str:
+    """A remedy's text with the command's own option for a limit, ``--lut 9000`` and not ``LUT=9000``."""
+    text, option = str(cure["text"]), options.get(str(cure["what"]))
+    return text if option is None else text.replace(f"{cure['what']}=", f"{option} ", 1)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def remedies(
     if fitting is not None:
         found.append(Remedy("board", fitting.board, f"board {fitting.board}, the smallest it fits on"))
     if spec.bound == "upper" and not attempt(network, replace(spec, bound="middle"), board.family).reason:
-        text = "BOUND=middle: the predicted amounts fit, only the upper ends of their 90% intervals don't"
+        text = "--bound middle: the predicted amounts fit, only the upper ends of their 90% intervals don't"
         found.append(Remedy("bound", "middle", text))
     return tuple(found)
 

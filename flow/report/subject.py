@@ -78,7 +78,7 @@ def load_subject(
             raise InputError(
                 f"{path}: --input and --float-format are for .keras files, a candidate has its own formats"
             )
-        return candidate_subject(load_candidate(path), str(path))
+        return candidate_subject(load_candidate(path), shown(path))
     from flow.archive.read import DEFAULT_INPUT, DEFAULT_PRECISION, read_archive
 
     found, told = input_format, "as given"
@@ -87,9 +87,14 @@ def load_subject(
         found, told = (beside.input_format, f"from {CANDIDATE}") if beside else (DEFAULT_INPUT, "assumed")
     archive = read_archive(path, found, float_format or DEFAULT_PRECISION)
     return Subject(
-        str(path), "keras", archive.network, layers_text(archive.network), None, told, archive.floats,
+        shown(path), "keras", archive.network, layers_text(archive.network), None, told, archive.floats,
         archive.float_format, archive.keras_version,
     )  # fmt: skip
+
+
+def shown(path: Path) -> str:
+    """A path on one line: a line break in a name could pass for a command of a CI job's log."""
+    return "".join(char if char.isprintable() else "?" for char in str(path))
 
 
 def _candidate_beside(path: Path) -> Candidate | None:

@@ -124,13 +124,17 @@ def script_for(
     ``parameters`` are in Yosys' notation: bits as ``8'b00000001``, texts quoted. ``boxes`` are Verilog files of modules
     of which only the ports are known: they stay as instances.
     """
-    chosen = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
+    # ``hierarchy`` takes no texts, ``chparam`` does, for modules that are read at once.
+    texts = any(value.startswith('"') for value in parameters.values())
+    option = "-set" if texts else "-chparam"
+    chosen = " ".join(f"{option} {name} {value}" for name, value in parameters.items())
+    set_first = [f"chparam {chosen} {top}", f"hierarchy -top {top}"]
     synth = " ".join(f"{tech.synth} {tech.dsp_flag if dsp else tech.no_dsp_flag}".split())
     stubs = " ".join(boxes)
     lines = [
-        f"read_verilog -sv -defer {' '.join(sources)}",
+        f"read_verilog -sv {'' if texts else '-defer '}{' '.join(sources)}",
         *([f"read_verilog -lib {stubs}"] if stubs else []),
-        f"hierarchy -top {top} {chosen}".rstrip(),
+        *(set_first if texts else [f"hierarchy -top {top} {chosen}".rstrip()]),
         f"rename -top {TOP_NAME}",
         f"setattr -mod -set keep_hierarchy 1 {WHOLE_UNTIL_MAPPED} {WHOLE}",
         f"{synth} -top {TOP_NAME} -run begin:{tech.split}",

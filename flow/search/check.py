@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from flow.estimate.calibrated import CALIBRATED
 from flow.estimate.structural import Estimator
 from flow.implement.solver import REASONS, BatchSolution, solve_batch
-from flow.resources import RESOURCE_NAMES
 from flow.search.features import network_features
 from flow.space.batch import RULES, batch_table
 from flow.space.space import Codes, SearchSpace, Task
@@ -30,7 +29,7 @@ class Checked:
     """What the free rungs say of each code. ``violation`` is 0 where feasible, else by what share of the limits it
     misses them at least, summed over the limits. Invalid codes are beyond all valid ones, by how many rules they break.
 
-    ``cost`` is the objective to be minimised: predicted LUTs, or the largest share of the budget; middles of intervals.
+    ``cost`` is the objective to be minimised: predicted LUTs, in the middle of their interval.
     """
 
     feasible: NDArray[np.bool_]
@@ -61,10 +60,9 @@ class Checker:
         task: Task,
         spec: Spec,
         family: str,
-        minimize: str = "lut",
         estimator: Estimator = CALIBRATED,
     ) -> None:
-        self.space, self.task, self.spec, self.family, self.minimize = space, task, spec, family, minimize
+        self.space, self.task, self.spec, self.family = space, task, spec, family
         self.estimator = estimator
 
     def check(self, codes: Codes) -> Checked:
@@ -74,28 +72,13 @@ class Checker:
         valid = batch.broken == 0
         feasible = valid & solution.feasible
         violation = np.where(valid, solution.violation, INVALID * batch.faults)
-        cost = solution.lut if self.minimize == "lut" else self.shares(solution)
-        return Checked(feasible, violation, cost, batch.broken, solution)
+        return Checked(feasible, violation, solution.lut, batch.broken, solution)
 
     def features(self, codes: Codes) -> NDArray[np.float64]:
         """What samplers may compare networks by: shape (n, features), 0 for what breaks a rule."""
         return network_features(batch_table(self.space, codes, self.task).table)
 
-    def shares(self, solution: BatchSolution) -> NDArray[np.float64]:
-        """The largest share of the budget each network takes; inf where the prediction is not finite."""
-        shares = [np.zeros(len(solution.feasible))]
-        for name in RESOURCE_NAMES:
-            budget = getattr(self.spec.budget, name)
-            used = getattr(solution, name, None)
-            if budget is not None and used is not None:
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    shares.append(np.where(used > 0, used / budget, 0.0) if budget else np.where(used > 0, np.inf, 0.0))
-        worst: NDArray[np.float64] = np.max(shares, axis=0)
-        return np.where(np.isnan(worst), np.inf, worst)
-
 
 def checker_for(problem: Problem, estimator: Estimator = CALIBRATED) -> Checker:
     """The checker of a resolved search."""
-    return Checker(
-        problem.space, problem.task, problem.spec, problem.board.family, problem.settings.minimize, estimator
-    )
+    return Checker(problem.space, problem.task, problem.spec, problem.board.family, estimator)

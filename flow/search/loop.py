@@ -20,6 +20,7 @@ from flow.network.network import build_network
 from flow.resources import Measurement
 from flow.search.check import checker_for
 from flow.search.journal import StudyJournal
+from flow.search.measured import measured_in
 from flow.search.modes import proposer_for
 from flow.search.pareto import pareto_front
 from flow.search.propose import Proposal, Proposes
@@ -75,6 +76,8 @@ class Entry:
     rungs: dict[str, dict[str, Any]] = field(default_factory=dict)
     test: float | None = None
     error: str | None = None
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    """What tools measured of it, as its file has it; none is lost when the file is written again."""
 
     @property
     def accuracy(self) -> float | None:
@@ -95,7 +98,7 @@ class Entry:
             "error": self.error,
             "candidate": self.candidate.to_dict(),
             "implementation": self.implementation.to_dict(),
-            "measurements": [self.measurement.to_dict()],
+            "measurements": [self.measurement.to_dict(), *self.measured],
             "cost": self.cost,
             "rungs": self.rungs,
             "accuracy": {"validation": self.accuracy, "test": self.test},
@@ -224,7 +227,10 @@ class Search:
         network = build_network(candidate)
         implementation = solve(network, proposal.spec or problem.spec, problem.board.family)
         prediction = predict(network, implementation, problem.board.part, problem.board.family)
-        return Entry(proposal, candidate, implementation, prediction.total, proposal.cost)
+        entry = Entry(proposal, candidate, implementation, prediction.total, proposal.cost)
+        # Nobody else writes to a run while a search has it, so reading once is enough.
+        entry.measured = measured_in(self.run.evaluation(candidate.digest))
+        return entry
 
     def known(self, entry: Entry, rung: str) -> dict[str, Any] | None:
         """The result of a rung that an earlier sitting has on disk; None if there is none."""

@@ -58,6 +58,13 @@ def merge(known: Any, fresh: Iterable[Measurement]) -> list[dict[str, Any]]:
     return merged
 
 
+def measured_in(evaluation: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The measurements by tools in the content of an ``evaluation.json``, without the predictions."""
+    known = (evaluation or {}).get("measurements")
+    entries = known if isinstance(known, list) else []
+    return [m for m in entries if isinstance(m, dict) and m.get("source") != "predicted"]
+
+
 def _key(data: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(data.get(name) for name in ("source", "tool", "version", "part"))
 

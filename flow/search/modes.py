@@ -129,7 +129,7 @@ class SeparateProposer(PartsProposer):
     def __init__(self, checker: Checker, sampler: str, seed: int) -> None:
         super().__init__(checker, sampler, seed)
         self.free = without_limits(checker.spec)
-        unlimited = Checker(checker.space, checker.task, self.free, checker.family, checker.minimize, checker.estimator)
+        unlimited = Checker(checker.space, checker.task, self.free, checker.family, checker.estimator)
         self.first = self.part(Costless(unlimited, architectures(checker.space, richest=True)))
         self.second: Part | None = None
         self.first_done = False

@@ -15,7 +15,6 @@ from flow.search.samplers import SAMPLERS
 from flow.space.space import SearchSpace, Task, load_space
 from flow.spec import Spec, make_spec
 
-MINIMIZE = ("lut", "scarcest")
 DEFAULT_SPACES = {"digits": "cnn-small", "mnist": "cnn-small", "cifar10": "cnn-cifar10", "jets": "mlp-jets"}
 _ASKED = ("board", "space", "lut", "fps", "latency_us", "clock_mhz")
 """What ``run.yaml`` keeps as the user gave it, beside what it was resolved to."""
@@ -42,9 +41,8 @@ class SearchSettings:
     trials: int = 40
     time_s: float = 540.0
     seed: int = 0
-    sampler: str = "tpe"
+    sampler: str = "ehvi"
     mode: str = "joint"
-    minimize: str = "lut"
     bound: str = "upper"
     jobs: int | None = None
     window: int = 4
@@ -74,8 +72,6 @@ def resolve(settings: SearchSettings) -> Problem:
         raise unknown_name("sampler", settings.sampler, SAMPLERS)
     if settings.mode not in MODES:
         raise unknown_name("mode", settings.mode, MODES)
-    if settings.minimize not in MINIMIZE:
-        raise unknown_name("objective", settings.minimize, MINIMIZE)
     for name, least in (("trials", 1), ("seed", 0), ("epochs_short", 1), ("epochs_full", 1)):
         value = getattr(settings, name)
         if not least <= value < 2**31:
@@ -136,7 +132,7 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
         "spec": problem.spec.to_dict(),
         **{
             n: getattr(s, n)
-            for n in ("seed", "sampler", "mode", "minimize", "bound", "trials", "time_s", "window", "epochs_short",
+            for n in ("seed", "sampler", "mode", "bound", "trials", "time_s", "window", "epochs_short",
                       "epochs_full", "epochs_total", "class_weights", "estimator_only")
         },
         "asked": {n: getattr(s, n) for n in _ASKED},
@@ -147,11 +143,14 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
 
 def from_yaml(data: dict[str, Any], where: str) -> SearchSettings:
     """The settings a ``run.yaml`` was made from. Raises InputError if it is damaged."""
+    # An earlier version ranked by the scarcest resource, of implementations that were solved for LUTs.
+    if data.get("minimize", "lut") != "lut":
+        raise InputError(f"{where}: minimize: {data['minimize']} is gone, LUTs are minimised; start a new run")
     try:
         asked, dataset = {n: data["asked"][n] for n in _ASKED}, data["dataset"]["name"]
         rest = {
             n: data[n]
-            for n in ("seed", "sampler", "minimize", "trials", "time_s", "window", "epochs_short", "epochs_full",
+            for n in ("seed", "sampler", "trials", "time_s", "window", "epochs_short", "epochs_full",
                       "class_weights", "estimator_only", "jobs")
         }  # fmt: skip
         # Runs of earlier versions do not name these.

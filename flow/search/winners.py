@@ -43,5 +43,5 @@ def _winner(name: str, entry: Entry) -> dict[str, Any]:
         "throughput_per_s": measurement.throughput_per_s,
         "latency_us": measurement.latency_us,
         "clock_mhz": measurement.clock_mhz,
-        "measurements": [measurement.to_dict()],
+        "measurements": [measurement.to_dict(), *entry.measured],
     }

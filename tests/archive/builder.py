@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from flow.archive.graph import snake_case
+from flow.archive.read import read_archive
+from flow.errors import InputError
 
 Json = dict[str, Any]
 
@@ -164,3 +167,31 @@ def write(
 def write_small(path: Path, zeros: float = 0.0) -> Path:
     """``small`` as a file."""
     return write(path, sequential(small()), arrays(SHAPES, zeros))
+
+
+def plain(activation: str = "relu") -> list[Json]:
+    """A Keras model without quantizers."""
+    same = {"kernel_size": [3, 3], "strides": [1, 1], "padding": "same", "data_format": "channels_last"}
+    return [
+        layer("Conv2D", "conv", filters=4, use_bias=False, activation="linear", **same),
+        layer("BatchNormalization", "norm", axis=-1, epsilon=1e-3, center=True, scale=True),
+        layer("ReLU", "relu", max_value=None, negative_slope=0.0, threshold=0.0),
+        layer("Dropout", "drop", rate=0.5),
+        layer("Flatten", "flat", data_format="channels_last"),
+        layer("Dense", "fc", units=5, use_bias=True, activation=activation),
+        layer("Dense", "out", units=3, use_bias=True, activation="softmax"),
+    ]
+
+
+PLAIN = {"conv": ((3, 3, 1, 4),), "norm": ((4,),) * 4, "fc": ((1024, 5), (5,)), "out": ((5, 3), (3,))}
+"""Of the variables of ``plain``."""
+
+
+def refusal(path: Path) -> str:
+    """Why a file is not read; it is one line that starts with the file."""
+    with pytest.raises(InputError) as caught:
+        read_archive(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(path) in text
+    return text.removeprefix(f"{path}: ")

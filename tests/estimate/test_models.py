@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flow.board import load_board
 from flow.errors import InputError
+from flow.estimate import models
 from flow.estimate.models import load_estimator, names
 from flow.estimate.models.paper import multiplier, tiled
 from flow.estimate.predict import predict
@@ -24,6 +27,9 @@ from flow.paper.solve import add_dense
 from flow.search.check import Checker
 from flow.space.space import Task, load_space
 from flow.spec import make_spec
+from tests.estimate import test_structural
+
+HOWTO = Path(__file__).parents[2] / "docs" / "howto-sampler.md"
 
 
 def test_every_model_has_a_name_and_says_what_it_is() -> None:
@@ -93,3 +99,22 @@ def test_a_network_is_solved_and_predicted_on_the_papers_hardware() -> None:
     assert total.resources.lut == checked.cost[int(np.flatnonzero(checked.feasible)[0])]
     assert (total.throughput_per_s or 0) >= 100
     assert total.resources.ff is None, "what the model is silent about is unknown, not 0"
+
+
+def test_the_model_of_the_howto_keeps_the_contract_and_is_all_that_a_user_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", HOWTO.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "multipliers.py").write_text(next(b for b in blocks if "ESTIMATOR =" in b))
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    assert "multipliers" in names()
+    estimator = load_estimator("multipliers")
+    contract = test_structural.test_the_contract_of_estimators.hypothesis.inner_test
+    for space in test_structural.TASKS:
+        contract(estimator, name=space, family="zynq7000", seed=1)
+    network, board = build_network(to_candidate(LOGGED[0].design)), load_board("pynq-z2")
+    spec = make_spec(board, fps=10.0)
+    implementation = solve(network, spec, board.family, estimator)
+    total = predict(network, implementation, board.part, board.family, estimator).total
+    assert (total.throughput_per_s or 0) >= 10
+    assert total.resources.dsp is None

@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow.board import load_board
 from flow.errors import InputError
+from flow.estimate import predict as module
 from flow.estimate.calibrated import CALIBRATED
-from flow.estimate.predict import TOP, predict
+from flow.estimate.predict import TOP, after_synthesis, predict, predict_batch
 from flow.estimate.structural import STRUCTURAL, Estimator
 from flow.estimate.table import table_of
 from flow.implement.solver import attempt, solve, solve_batch
 from flow.network.fixed import FixedFormat
 from flow.network.network import InvalidCandidate, Network, build_network
 from flow.resources import RESOURCE_NAMES, Measurement, Resources
+from flow.space.batch import batch_table
 from flow.space.space import Task, load_space
+from flow.spec import make_spec
 from tests.implement.small import FAMILY, RandomHardware, networks, spec_of
 
 PART = "xc7z020clg400-1"
@@ -53,6 +57,69 @@ def test_totals_are_those_the_solver_decided_by(estimator: Estimator, name: str,
             assert getattr(total.high, resource) == solution.checked[0, RESOURCE_NAMES.index(resource)], resource
         assert total.interval_cycles == solution.interval[0]
         assert total.latency_cycles == solution.latency[0]
+
+
+@pytest.mark.parametrize("chunk", [3, module.CHUNK])
+@pytest.mark.parametrize("name", TASKS)
+def test_many_at_once_are_predicted_as_each_one_alone(name: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)  # networks that end anywhere in a chunk
+    space, task, spec = load_space(name, TASKS[name]), TASKS[name], spec_of(Resources(), 1e4, 1e4)
+    codes = space.sample(np.random.default_rng(5), 40)
+    batch = batch_table(space, codes, task)
+    solved = solve_batch(batch.table, spec, FAMILY)
+    many = predict_batch(
+        batch.table, solved.reuse, solved.stream, solved.latency_strategy, FAMILY,
+        CALIBRATED.at_clock(1000 / spec.clock_mhz),
+    )  # fmt: skip
+    valid = np.flatnonzero(batch.broken == 0)
+    assert len(valid) > 2
+    for i in valid:
+        network = build_network(space.candidate(codes[i], task))
+        total = predict(network, attempt(network, spec, FAMILY).implementation, PART, FAMILY).total
+        for amounts, batched in ((total.resources, many.resources), (total.low, many.low), (total.high, many.high)):
+            assert [v for _, v in amounts] == batched[i].tolist()
+        assert (total.interval_cycles, total.latency_cycles) == (many.interval[i], many.latency[i])
+
+
+def mlp() -> Network:
+    space = load_space("mlp-jets")
+    return build_network(space.candidate(space.sample(np.random.default_rng(0), 1)[0], TASKS["mlp-jets"]))
+
+
+@pytest.mark.parametrize("board", ["icebreaker", "ulx3s-85f", "pynq-z2"])
+def test_a_board_that_hls4ml_does_not_build_for_is_told_in_the_prediction(board: str) -> None:
+    network, chip = mlp(), load_board(board)
+    implementation = attempt(network, make_spec(chip), chip.family).implementation
+    note = predict(network, implementation, chip.part, chip.family).total.note
+    assert ("hls4ml builds nothing for" in note) == (board != "pynq-z2")
+
+
+def test_logic_synthesis_is_a_stage_of_its_own_with_a_wider_interval() -> None:
+    network = mlp()
+    total = predict(network, solve(network, spec_of(), FAMILY), PART, FAMILY).total
+    after = after_synthesis(total)
+    assert after.source == "predicted"
+    assert after.note.startswith("predicts logic synthesis")
+    assert "logic synthesis" not in total.note
+    assert (after.latency_cycles, after.interval_cycles) == (total.latency_cycles, total.interval_cycles)
+    for name in ("lut", "ff"):
+        ends = [getattr(m, name) for m in (total.low, total.resources, total.high)]
+        wider = [getattr(m, name) for m in (after.low, after.resources, after.high)]
+        assert wider[0] < wider[1] < wider[2]
+        assert wider[1] < ends[1]  # synthesis throws away what HLS counts twice
+        assert wider[2] / wider[0] > ends[2] / max(ends[0], 1)
+    assert Measurement.from_dict(after.to_dict()) == after
+
+
+def test_what_is_unknown_or_nothing_stays_so_through_synthesis() -> None:
+    total = Measurement("predicted", "x", "1", PART, 100.0, Resources(100, None, 0, None, 4), 5, 5,
+                        Resources(50, None, 0, None, 4), Resources(200, None, 0, None, 4))  # fmt: skip
+    after = after_synthesis(total)
+    assert after.resources.ff is None
+    assert after.high.uram is None
+    assert after.resources.bram18 == after.low.bram18 == 0
+    with pytest.raises(InputError, match="hls"):
+        after_synthesis(replace(total, source="hls"))
 
 
 @settings(max_examples=40)

@@ -60,7 +60,7 @@ def test_a_model_that_does_not_fit_fails_with_why_and_what_would_help(
     assert code == 1
     assert re.fullmatch(
         r"model.keras does not fit pynq-z2: it needs at least [\d,]+ LUT of 9,000, [\d.]+ times as much; "
-        r"it would fit with \w+=\d+ \([\d.]+ times \w+\)\n",
+        r"it would fit with --(max-lut|min-fps) [\d,]+ \([\d.]+ times \w+\)\n",
         line,
     )
 
@@ -114,7 +114,7 @@ def test_the_summary_has_the_verdict_the_limits_and_the_layers(model: Path, caps
     text = Path("summary.md").read_text(encoding="utf-8")
     assert text.startswith("### ❌ model.keras does not fit pynq-z2\n")
     assert cells(text, "LUT")[-1] == "**over**"
-    assert re.search(r"^- would fit with LUT=\d+", text, re.MULTILINE)
+    assert re.search(r"^- would fit with --max-lut \d+", text, re.MULTILINE)
 
 
 def test_in_an_action_the_summary_is_appended_to_the_jobs_page(

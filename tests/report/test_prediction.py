@@ -114,6 +114,20 @@ def test_every_text_fits_120_columns_and_every_result_is_json(seed: int, board: 
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
+def test_a_narrow_terminal_gets_narrow_text(tmp_path: Path) -> None:
+    config = archive.sequential(
+        [archive.layer("Flatten", "f"), archive.dense("a_layer_with_a_long_name", 4)], (4, 4, 1)
+    )
+    variables = archive.arrays({"a_layer_with_a_long_name": ((16, 4), (4,))})
+    subject = load_subject(archive.write(tmp_path / "m.keras", config, variables))
+    result = predict_subject(subject, BOARD, make_spec(BOARD), asked=Asked())
+    wide, narrow = prediction_text(result), prediction_text(result, 80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "a_layer_with_a_long…" in wide
+    above = [" ".join(text.partition("layers,")[0].partition("\n")[2].split()) for text in (wide, narrow)]
+    assert above[0] == above[1]  # below the name of the file only lines are broken
+
+
 def test_the_middle_of_the_interval_can_be_asked_for() -> None:
     upper = predict_candidate(small(), BOARD, make_spec(BOARD))
     budget = (upper["measurement"]["lut"] + upper["measurement"]["high"]["lut"]) / 2
@@ -226,7 +240,7 @@ def test_a_folder_has_a_line_for_each_model_and_candidate(
     (tmp_path / "broken.keras").write_text("nothing")
     assert main(arguments) == 2
     text = capsys.readouterr().out
-    assert text.startswith("3 of 4 fit, 1 cannot be read on pynq-z2")
+    assert text.startswith("3 of 4 fit on pynq-z2, 1 cannot be read; amounts are ")
     assert text.endswith("cannot be read:\nbroken.keras: not a Keras model: not a zip archive\n")
     assert max(map(len, text.splitlines())) <= 120
 

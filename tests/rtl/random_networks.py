@@ -33,7 +33,7 @@ def random_folding(network: QuantizedNetwork, seed: int, most: int = 32) -> Fold
     folds = {}
     for layer in network:
         if is_folded(layer):
-            options = [fold for fold in fold_options(layer) if fold.macs <= most]
+            options = [fold for fold in fold_options(layer) if fold.engine == "folded" and fold.macs <= most]
             chosen = options[int(rng.integers(len(options)))]
             folds[layer.name] = Fold(chosen.outputs, chosen.inputs, list(STYLES)[int(rng.integers(len(STYLES)))])
     channels = network.input_shape[-1]

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from flow.errors import ToolError
+from flow.resources import Resources
 from flow.search.loop import HOPELESS, Outcome, Search
+from flow.search.measured import record_measurements
 from flow.search.pareto import pareto_front
 from flow.search.runlog import read_events
 from flow.search.samplers import SAMPLERS
 from flow.search.settings import Problem, SearchSettings, resolve
 from flow.search.store import RunDirectory
+from flow.search.winners import winners_dict
 from flow.space.candidate import Candidate
 from tests.search.formula import FormulaEvaluator, SilentDisplay, accuracy_of
 
@@ -153,6 +156,27 @@ def test_the_test_split_is_touched_once_in_the_life_of_a_run(tmp_path: Path) -> 
     outcome = search_in(tmp_path / "run", problem_of(), evaluator, resumed=True)
     assert all(e.test is not None for e in outcome.front)
     assert not [rung for _, rung in evaluator.asked if rung == "test"]
+
+
+def test_a_resumed_search_keeps_what_was_measured_meanwhile(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    before = search_in(run, problem_of(), FormulaEvaluator())
+    entry = before.front[0]
+    # As if the search had been ended before the test split.
+    file = run / "candidates" / entry.candidate.digest / "evaluation.json"
+    stored = json.loads(file.read_text())
+    stored["accuracy"]["test"] = None
+    file.write_text(json.dumps(stored))
+    report = replace(
+        entry.measurement, source="hls", tool="vitis_hls", version="2023.2", low=Resources(), high=Resources()
+    )
+    assert record_measurements(run, entry.candidate.digest, [report])
+    problem = problem_of()
+    after = search_in(run, problem, FormulaEvaluator(), resumed=True)
+    wanted = [entry.measurement.to_dict(), report.to_dict()]
+    assert json.loads(file.read_text())["accuracy"]["test"] is not None
+    assert json.loads(file.read_text())["measurements"] == wanted
+    assert winners_dict(problem, after.front, True, "trials")["winners"][0]["measurements"] == wanted
 
 
 def test_a_failing_candidate_is_recorded_and_the_search_goes_on(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SETTINGS = SearchSettings(board="pynq-z2", space="cnn-small")
 
 def checker_of(**changes: object) -> Checker:
     problem = resolve(replace(SETTINGS, **changes))  # type: ignore[arg-type]
-    return Checker(problem.space, problem.task, problem.spec, problem.board.family, problem.settings.minimize)
+    return Checker(problem.space, problem.task, problem.spec, problem.board.family)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -23,7 +23,6 @@ SETTINGS = SearchSettings(board="pynq-z2")
     ("changes", "says"),
     [
         ({"sampler": "genetic"}, "unknown sampler 'genetic'"),
-        ({"minimize": "power"}, "unknown objective 'power'"),
         ({"mode": "both"}, "unknown mode 'both'"),
         ({"epochs_total": 49}, "epochs_total must be at least 50"),
         ({"trials": 0}, "trials must be a whole number of at least 1, not 0"),
@@ -43,6 +42,13 @@ SETTINGS = SearchSettings(board="pynq-z2")
 def test_a_wrong_setting_is_named(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         resolve(replace(SETTINGS, **changes))
+
+
+def test_a_run_that_minimised_something_else_is_not_resumed_as_if_it_had_not() -> None:
+    data = as_yaml(resolve(SETTINGS), "old", {}, None)
+    assert from_yaml({**data, "minimize": "lut"}, "run.yaml") == from_yaml(data, "run.yaml")
+    with pytest.raises(InputError, match="minimize: scarcest is gone"):
+        from_yaml({**data, "minimize": "scarcest"}, "run.yaml")
 
 
 def test_each_data_set_has_a_space_that_suits_it() -> None:

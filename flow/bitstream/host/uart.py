@@ -168,6 +168,6 @@ def open_port(name: str, baud: int) -> Any:
     except ImportError as error:
         raise UartError("pyserial is not installed: pip install pyserial") from error
     try:
-        return serial.Serial(name, baud, timeout=0.05)
+        return serial.Serial(name, baud, timeout=0.05, write_timeout=10.0)
     except (OSError, ValueError) as error:  # serial.SerialException is an OSError
         raise UartError(f"cannot open the port {name}: {error}") from error
