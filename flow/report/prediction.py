@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flow.board import Board
-from flow.estimate.calibrated import CALIBRATED
-from flow.estimate.predict import TOP, Prediction, predict
+from flow.estimate.calibrated import CALIBRATED, CalibratedEstimator
+from flow.estimate.predict import TOP, Prediction, after_synthesis, predict
 from flow.estimate.structural import Estimator
 from flow.implement.solver import attempt
 from flow.report.remedies import Asked, other_boards, remedies
@@ -17,7 +17,7 @@ from flow.spec import Spec
 
 SCHEMA = 2
 STAGE = "hls"
-"""What is predicted is what HLS reports after csynth, not what logic synthesis or routing makes of it."""
+"""What is predicted, and held against the budget, is what HLS reports after csynth; ``synthesized`` is a stage on."""
 
 
 def predict_candidate(
@@ -35,11 +35,13 @@ def predict_subject(
     ``fits``; ``reason`` and ``sentence`` say why it doesn't; ``misses`` lists every limit that ``implementation``, the
     cheapest or else the nearest to the spec, is beyond; ``remedies`` what would make it fit, the nearest first.
     ``asked``: the limits the user named, with which all other boards are tried; None for no other boards.
+    ``synthesized`` is what logic synthesis is expected to make of it, None where ``estimator`` is not calibrated.
     """
     network = subject.network
     found = attempt(network, spec, board.family, estimator)
     prediction = predict(network, found.implementation, board.part, board.family, estimator)
     total = prediction.total
+    after = after_synthesis(total, estimator) if isinstance(estimator, CalibratedEstimator) else None
     boards = () if asked is None else other_boards(network, board, asked)
     cures = () if not found.reason else remedies(network, prediction, found.reason, board, spec, boards)
     return {
@@ -62,6 +64,7 @@ def predict_subject(
         "stage": STAGE,
         "calibrated": total.tool == CALIBRATED.name,
         "measurement": total.to_dict(),
+        "synthesized": None if after is None else after.to_dict(),
         "bottleneck": bottleneck(prediction),
         "implementation": found.implementation.to_dict(),
         "layers": [layer.to_dict() for layer in prediction.layers],

@@ -35,6 +35,7 @@ def prediction_text(result: Mapping[str, Any], width: int = WIDTH) -> str:
     lines += _field("network", result["network"])
     lines += _field("size", size)
     lines += _field("source", source_text(measurement) + ": what HLS reports, before logic synthesis")
+    lines += _synthesized(result)
     if subject["kind"] == "keras":
         lines += _model(subject)
     if not result["fits"]:
@@ -74,6 +75,20 @@ def _model(subject: Mapping[str, Any]) -> list[str]:
             "floats", f"not quantized, taken as {subject['float_format']} (hls4ml's default is fixed<16,6>): {names}"
         )
     return lines
+
+
+def _synthesized(result: Mapping[str, Any]) -> list[str]:
+    """What logic synthesis is expected to leave, in a line of its own: it is no column beside what HLS reports."""
+    if result["synthesized"] is None:
+        return []
+    after = Measurement.from_dict(result["synthesized"])
+    amounts = [
+        f"{amount(value)} {LABELS[name]}" + ("" if low == high else f" ({amount(low)} to {amount(high)})")
+        for (name, value), (_, low), (_, high) in zip(after.resources, after.low, after.high, strict=True)
+        if name != "uram" or value
+    ]
+    text = ", ".join(amounts) + "; 90% intervals, from few public pairs of reports, and no part of the verdict"
+    return _field("synthesis", f"expected to leave {text}")
 
 
 def _bottleneck(result: Mapping[str, Any]) -> list[str]:

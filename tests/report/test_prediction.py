@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from flow.board import list_boards, load_board
 from flow.cli import main
+from flow.estimate import STRUCTURAL
+from flow.estimate.predict import after_synthesis
 from flow.implement.implementation import Implementation
 from flow.network.fixed import FixedFormat, WeightFormat
 from flow.network.network import InvalidCandidate, build_network
@@ -98,6 +100,27 @@ def test_the_text_shows_every_layer_and_every_source() -> None:
     for row in ("predicted", "low", "high", "budget", "used, high"):
         assert re.search(rf"^{row} ", text, re.MULTILINE)
     assert "at most 900 us" in text
+
+
+def test_what_logic_synthesis_should_leave_stands_beside_the_prediction_and_decides_nothing() -> None:
+    result = predict_candidate(small(), BOARD, make_spec(BOARD))
+    hls, after = (Measurement.from_dict(result[key]) for key in ("measurement", "synthesized"))
+    assert after == after_synthesis(hls)
+    assert "predicts logic synthesis" in after.note
+    told = " ".join(prediction_text(result).split())
+    assert (
+        f"synthesis expected to leave {after.resources.lut:,} LUT ({after.low.lut:,} to {after.high.lut:,}), " in told
+    )
+    # What is left after synthesis would fit here; what HLS reports does not, and that is what is held against a budget.
+    tight = predict_candidate(small(), BOARD, make_spec(BOARD, lut=result["measurement"]["low"]["lut"]))
+    assert not tight["fits"]
+    assert tight["synthesized"]["lut"] < tight["spec"]["budget"]["lut"]
+
+
+def test_a_model_that_knows_no_reports_says_nothing_of_logic_synthesis() -> None:
+    result = predict_candidate(small(), BOARD, make_spec(BOARD), STRUCTURAL)
+    assert result["synthesized"] is None
+    assert "expected to leave" not in prediction_text(result)
 
 
 @settings(max_examples=25)
