@@ -16,6 +16,9 @@ quoted = '$(subst ','\'',$(1))'
 # $(call option,flag,VAR,default): --flag='value', or nothing without a value.
 option = $(if $(call given,$(2))$(3),--$(1)=$(call quoted,$(or $(call given,$(2)),$(3))))
 
+# $(call switch,flag,VAR): --flag if VAR is given and neither 0 nor no.
+switch = $(if $(filter-out 0 no,$(call given,$(2))),--$(1))
+
 SPEC = $(call option,dataset,DATASET) $(call option,space,SPACE) $(call option,lut,LUT) $(call option,fps,FPS) \
   $(call option,latency,LATENCY) $(call option,clock,CLOCK) $(call option,sampler,SAMPLER) $(call option,jobs,JOBS)
 
@@ -26,7 +29,7 @@ help:
 	@echo "make search BOARD=pynq-z2   search networks for a board (flow boards lists them)"
 	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= MODE= JOBS=]"
 	@echo "make bitstream              make the latest run's best winner run on its board: project, and bitstream with Vivado"
-	@echo "                            [BOARD= WINNER= RUN= BACKEND= CLOCK= TOOL= OUT= EMIT_ONLY=1]"
+	@echo "                            [BOARD= WINNER= RUN= BACKEND= CLOCK= FPS= TOOL= OUT= SEED= TIMEOUT= EMIT_ONLY=1 ILA=1 FLASH=1]"
 	@echo "make ci [BOARD=pynq-z2 ...] estimator only, fixed seed, JSON on stdout, within 3 minutes: for a CI job"
 	@echo "make compare                joint, separate, nested and random search at one training budget, a table and plots:"
 	@echo "                            20 minutes for a data set [DATASETS=digits,mnist,cifar10 BOARD= SEEDS= MODES= SAMPLER=]"
@@ -49,7 +52,8 @@ compare: $(BIN)/main.stamp
 bitstream: $(BIN)/main.stamp
 	@$(BIN)/flow bitstream $(if $(call given,WINNER),$(call quoted,$(call given,WINNER))) $(call option,board,BOARD) \
 	  $(call option,run,RUN) $(call option,backend,BACKEND) $(call option,clock,CLOCK) $(call option,tool,TOOL) \
-	  $(call option,out,OUT) $(if $(filter-out 0 no,$(call given,EMIT_ONLY)),--emit-only)
+	  $(call option,out,OUT) $(call option,fps,FPS) $(call option,seed,SEED) $(call option,timeout,TIMEOUT) \
+	  $(call switch,emit-only,EMIT_ONLY) $(call switch,ila,ILA) $(call switch,flash,FLASH)
 
 ci: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD,pynq-z2) $(SPEC) $(call option,trials,TRIALS,16) --time 150 \
@@ -75,11 +79,11 @@ benchmarks: $(BIN)/main.stamp
 	  if [ $${#files[@]} = 0 ]; then echo "no benchmarks/bench_*.py" >&2; exit 1; fi; \
 	  for file in "$${files[@]}"; do echo "== $$file"; $(BIN)/python "$$file" || exit; done
 
-LOCK = $(UV) pip compile pyproject.toml --quiet --extra search --extra hls --universal --python-version 3.11 \
+LOCK = $(UV) pip compile pyproject.toml --quiet --extra search --extra hls --extra rtl --universal --python-version 3.11 \
   --fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 lock:
 	@$(LOCK) --upgrade --output-file requirements.lock
-	@$(LOCK) --upgrade --extra rtl --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

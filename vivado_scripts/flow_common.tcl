@@ -38,7 +38,7 @@ proc flow::release {} {
 }
 
 # Vivado 2021.1 and later come with few board files. Folders with more: FLOW_BOARD_FILES (separated by colons), and
-# board_files/ beside build.tcl. They must be known before create_project.
+# board_files/ beside build.tcl. They must be known before the first create_project, for whatever that project is.
 proc flow::board_files {here} {
     set folders {}
     if {[info exists ::env(FLOW_BOARD_FILES)]} {
@@ -71,9 +71,9 @@ proc flow::need_part {part} {
     }
 }
 
-# Creates the project in a folder of its own; returns the board part in use, or "" for the bare part.
+# Creates the project in a folder of its own, after flow::board_files; returns the board part in use, or "" for the bare
+# part.
 proc flow::new_project {here name part wanted} {
-    flow::board_files $here
     create_project -force -part $part $name [file join $here work $name]
     set board [flow::board_part $wanted]
     if {$board ne ""} {

@@ -159,6 +159,7 @@ proc flow::build_zynq {here design} {
     set memories [flow::files $here [dict get $design memories]]
     set part [dict get $design part]
     flow::need_part $part
+    flow::board_files $here
     if {[llength $sources]} {
         set ip [flow::package_ip $here [dict get $design top] $part $sources $memories]
     } else {

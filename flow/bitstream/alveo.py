@@ -11,7 +11,7 @@ from flow.bitstream.render import render
 SCRIPTS = ("flow_common.tcl", "flow_package_ip.tcl", "flow_xo.tcl")
 RTL_XO = "work/flow_accelerator.xo"
 
-USE = """On the card's machine, with XRT and its Python module pyxrt set up, run in `board/`:
+USE = """On the card's machine, with XRT and its Python module pyxrt set up, run in this folder:
 
 ```sh
 python3 -m flow_host .

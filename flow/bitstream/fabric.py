@@ -11,6 +11,7 @@ from flow.bitstream.render import render
 from flow.board import Board
 from flow.clocks import PllClock
 from flow.errors import InputError
+from flow.network.quantized_io import to_bytes
 
 SCRIPTS = ("flow_common.tcl", "flow_gate.tcl", "flow_fabric.tcl")
 TOP = "flow_board_top"
@@ -20,7 +21,7 @@ RESETS = {"reset_n": True, "reset": False}
 """Pins that may hold the design in reset: whether they do when low."""
 
 USE = """Load `{stem}.bit` with Vivado's hardware manager or `openFPGALoader`, connect the board's USB, and run in
-`board/`:
+this folder:
 
 ```sh
 pip install numpy pyserial
@@ -72,12 +73,13 @@ def plan_fabric(design: Design) -> BitstreamPlan:
     )
     use = USE.format(stem=design.stem, baud=link["baud"])
     everything = {
-        **readme(design, steps, products, use),
+        **readme(design, steps, products, use, network=True),
         "build.tcl": build,
         "board.xdc": _constraints(board),
         **scripts(*SCRIPTS),
         **files,
         **board_files(design, link, notebook=False),
+        f"{BOARD}/network.npz": to_bytes(a.network),
     }
     return BitstreamPlan(design.stem, board.name, freeze(everything), steps, products)
 

@@ -92,9 +92,13 @@ def command(step: Step) -> str:
     return " ".join(("sh", step.script, *step.arguments))
 
 
-def readme(design: Design, steps: Sequence[Step], products: Sequence[str], use: str) -> dict[str, str]:
-    """The README of the project: how to build it, what comes out, how to use it on the board."""
+def readme(
+    design: Design, steps: Sequence[Step], products: Sequence[str], use: str, *, notebook: bool = False,
+    network: bool = False,
+) -> dict[str, str]:  # fmt: skip
+    """The README of the project, how to build it, and that of the board's folder, what it holds and how to use it."""
     a = design.accelerator
+    handed_over = [path.removeprefix(f"{BOARD}/") for path in products]
     throughput = None if a.interval_cycles is None else design.clock.mhz * 1e6 / a.interval_cycles
     text = render(
         "host/README.md.j2",
@@ -103,7 +107,10 @@ def readme(design: Design, steps: Sequence[Step], products: Sequence[str], use: 
         throughput=throughput,
         tools=list(dict.fromkeys(TOOLS[step.kind] for step in steps)),
         commands=[command(step) for step in steps],
-        products=[path.removeprefix(f"{BOARD}/") for path in products],
-        use=use,
+        products=handed_over,
     )
-    return {"README.md": text}
+    on_board = render(
+        "host/README_board.md.j2", design=design, accelerator=a, products=handed_over, use=use,
+        notebook=notebook, network=network,
+    )  # fmt: skip
+    return {"README.md": text, f"{BOARD}/README.md": on_board}

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import InputError
-from flow.network.quantized import IntArray, QuantizedNetwork
+from flow.hls.samples import random_samples
+from flow.network.quantized import QuantizedNetwork
 from flow.network.quantized_reference import encode, forward
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ RANDOM_IMAGES = 64
 def record(network: QuantizedNetwork, dataset: Dataset | None) -> tuple[bytes, str]:
     """(content of vectors.npz, what is in it). Raises InputError if the data set's samples are not the network's."""
     if dataset is None:
-        return _npz({"inputs": (codes := random_codes(network)), "outputs": forward(network, codes)}), (
-            f"{len(codes)} random inputs; no labels"
-        )
+        codes = random_samples(network, RANDOM_IMAGES).codes
+        return _npz({"inputs": codes, "outputs": forward(network, codes)}), f"{len(codes)} random inputs; no labels"
     if dataset.info.input_format != network.input_format or dataset.info.shape != network.input_shape:
         raise InputError(
             f"data set {dataset.info.name} has inputs {dataset.info.shape} of {dataset.info.input_format}, "
@@ -43,15 +43,6 @@ def preparation(dataset: Dataset | None) -> Mapping[str, Any] | None:
     if dataset is None:
         return None
     return {"offset": np.asarray(dataset.offset).tolist(), "scale": np.asarray(dataset.scale).tolist()}
-
-
-def random_codes(network: QuantizedNetwork, count: int = RANDOM_IMAGES) -> IntArray:
-    """Random input codes, the same for the same network; the first two are all the least and all the largest code."""
-    of = network.input_format
-    rng = np.random.default_rng(int(network.digest, 16))
-    codes = rng.integers(of.low, of.high, size=(count, *network.input_shape), endpoint=True)
-    codes[0], codes[1] = of.low, of.high
-    return codes
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -12,8 +12,8 @@ SCRIPTS = ("flow_common.tcl", "flow_gate.tcl", "flow_package_ip.tcl", "flow_zynq
 INTERCONNECT = {"zynq7": "axi_interconnect", "zynqmp": "smartconnect"}
 """SmartConnect takes about twice the LUTs of the older interconnect, and Zynq-7000 has few."""
 
-USE = """Copy `board/` to the board (PYNQ 2.7 or later), by `scp -r board xilinx@pynq:` or the Jupyter page, and open
-the notebook in it, or run there:
+USE = """Copy this folder to the board (PYNQ 2.7 or later), by `scp -r . xilinx@pynq:net` or the Jupyter page, and open
+the notebook in it, or run in it:
 
 ```sh
 sudo -E python3 -m flow_host .
@@ -50,7 +50,7 @@ def plan_zynq(design: Design) -> BitstreamPlan:
         dicts={"preset": board.ps_preset},
     )  # fmt: skip
     files = {
-        **readme(design, steps, products, USE),
+        **readme(design, steps, products, USE, notebook=True),
         "build.tcl": build,
         **scripts(*SCRIPTS),
         **a.files,

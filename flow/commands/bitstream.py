@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     board, stem = outcome.manifest["board"], outcome.plan.stem
     if outcome.missing is None:
-        print(f"{outcome.folder / 'board'}: {stem} for {board}, ready; README.md says how to use it")
+        readme = next(p for p in (outcome.folder / "board" / "README.md", outcome.folder / "README.md") if p.is_file())
+        print(f"{outcome.folder / 'board'}: {stem} for {board}, ready; {readme} says how to use it")
         return code
     print(f"{outcome.folder}: the project {stem} for {board}, not built: {outcome.missing}")
     print("Copy that folder to a machine with the tools, and run in it:")

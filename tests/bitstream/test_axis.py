@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flow.bitstream.accelerator import Accelerator, rtl_accelerator
 from flow.bitstream.host.codec import Side
-from flow.bitstream.vectors import random_codes
+from flow.hls.samples import random_samples
 from flow.network.quantized import QuantizedNetwork
 from flow.network.quantized_reference import forward
 from flow.rtl.folding import Fold, Folding
@@ -99,7 +99,7 @@ def test_batches_come_out_right_and_end_with_their_last_result(
 ) -> None:
     network, folding = CASES[name]
     a = rtl_accelerator(network, 100.0, folding, "axis")
-    codes = random_codes(network, 9)
+    codes = random_samples(network, 9).codes
     inp, out = Side.from_dict(a.input.to_dict()), Side.from_dict(a.output.to_dict())
     per = a.input.beats * a.input.words
     # Batches of 1, 5 and 3 images.
@@ -118,7 +118,7 @@ def test_beats_wider_than_a_word_take_several(
     network, folding = CASES["eight lanes in, four out"]
     a = rtl_accelerator(network, 100.0, folding, "axis")
     assert (a.input.words, a.output.words) == (2, 2)
-    codes = random_codes(network, 5)
+    codes = random_samples(network, 5).codes
     inp, out = Side.from_dict(a.input.to_dict()), Side.from_dict(a.output.to_dict())
     per = a.input.beats * a.input.words
     data, lasts = run(a, inp.pack(codes), [5 * per - 1], 5, cache, Stalls(30, 30, seed=2), verilator)
@@ -131,7 +131,7 @@ def test_beats_wider_than_a_word_take_several(
 def test_a_batch_that_breaks_off_leaves_nothing_behind(sent: int, cache: Path, verilator: Verilator) -> None:
     network, folding = CASES["a value a beat"]
     a = rtl_accelerator(network, 100.0, folding, "axis")
-    codes = random_codes(network, 3)
+    codes = random_samples(network, 3).codes
     inp, out = Side.from_dict(a.input.to_dict()), Side.from_dict(a.output.to_dict())
     packed = inp.pack(codes).reshape(3, -1)
     cut = np.concatenate([packed[0], packed[1, :sent], packed[2]])  # the second image is short of some values

@@ -27,7 +27,7 @@ def test_the_result_is_one_folder_with_one_stem(tmp_path: Path) -> None:
     assert outcome.missing is None
     assert {path.name for path in board.iterdir()} == {
         "net_pynq-z2.bit", "net_pynq-z2.hwh", "net_pynq-z2.xsa", "net_pynq-z2.ipynb", "design.json", "manifest.json",
-        "vectors.npz", "flow_host",
+        "README.md", "vectors.npz", "flow_host",
     }  # fmt: skip
     manifest = json.loads((board / "manifest.json").read_text(encoding="utf-8"))
     bit = hashlib.sha256((board / "net_pynq-z2.bit").read_bytes()).hexdigest()

@@ -26,10 +26,10 @@ from flow.bitstream.open_board import (
 )
 from flow.bitstream.project import Design
 from flow.bitstream.uart_sim import SimulatedPort, simulated_port
-from flow.bitstream.vectors import random_codes
 from flow.board import Board, load_board
 from flow.clocks import ClockSetting, PllClock
 from flow.errors import InputError
+from flow.hls.samples import random_samples
 from flow.network.quantized_reference import forward
 from tests.bitstream.builder import plan_for
 from tests.bitstream.pty_board import PtyBoard
@@ -198,7 +198,7 @@ def folder(design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def images(design: Design, folder: Path, count: int) -> Path:
     """Images with labels: what the network itself says, but for the first."""
     network = design.accelerator.network
-    codes = random_codes(network, count)
+    codes = random_samples(network, count).codes
     labels = forward(network, codes).reshape(count, -1).argmax(axis=1)
     labels[0] = (labels[0] + 1) % 3
     path = folder / "images.npz"

@@ -27,8 +27,8 @@ from flow.bitstream.host.uart import (
 )
 from flow.bitstream.render import render
 from flow.bitstream.uart_sim import SimulatedPort, simulated_port
-from flow.bitstream.vectors import random_codes
 from flow.errors import InputError
+from flow.hls.samples import random_samples
 from flow.network.quantized import IntArray
 from flow.network.quantized_reference import forward
 from tests.rtl.builder import conv_network
@@ -67,7 +67,7 @@ def port(files: dict[str, str], cache: Path) -> Iterator[SimulatedPort]:
 
 @pytest.fixture
 def images(accelerator: Accelerator) -> tuple[IntArray, IntArray]:
-    codes = random_codes(accelerator.network, 100)
+    codes = random_samples(accelerator.network, 100).codes
     return codes, forward(accelerator.network, codes)
 
 

@@ -8,6 +8,7 @@ namespace eval fake {
     variable props           ;# "object name" -> value
     variable project_folder "" in_memory 0 repos {} catalog {} cells {} pins {} intfs {} nets {} links {} external {}
     variable addresses {} excluded {} design "" valid 0 wrapper "" core "" progress {} pinned {} mentioned {} created 0
+    variable boards_known 0    ;# once a project was created, for good
     variable ports {}
 }
 array set fake::props {}
@@ -82,7 +83,7 @@ proc get_board_parts {args} {
 }
 proc set_param {name value} {
     if {$name eq "board.repoPaths"} {
-        if {$fake::created} { fake::fail "\[fake\] board.repoPaths is set after create_project" }
+        if {$fake::boards_known} { fake::fail "\[fake\] board.repoPaths is set after create_project" }
         foreach folder $value {
             if {![file isdirectory $folder]} { fake::fail "\[Common 17-55\] no folder '$folder'" }
         }
@@ -94,6 +95,7 @@ proc create_project {args} {
     set fake::in_memory [expr {"-in_memory" in $args}]
     set fake::sources {}
     set fake::created 1
+    set fake::boards_known 1
     if {!$fake::in_memory} {
         set fake::project_folder [lindex $args end]
         file delete -force $fake::project_folder
