@@ -11,6 +11,7 @@ from flow.bitstream.plan import BitstreamPlan
 from flow.bitstream.project import Design
 from flow.bitstream.subject import Asked, Subject
 from flow.board import Board, load_board
+from flow.hls.project import HlsProject
 from flow.hls.tools import Finder
 from flow.network.quantized import QuantizedNetwork
 from flow.network.quantized_io import save
@@ -47,3 +48,22 @@ def build(folder: Path, board: str = "pynq-z2", environment: dict[str, str] | No
         save(dense_network(), model)
     given = Options(**{"backend": "rtl", "out": folder / "out", **options})
     return make_bitstream(Asked(what=str(model), board=board), given, Finder(environment or fake_environment()))
+
+
+def hls_project(folder: Path, board: str | Board, clock_mhz: float, backend: str = "Vitis") -> HlsProject:
+    """An HLS project of the small network as `flow convert` leaves it, without hls4ml: declarations, no arithmetic."""
+    found = load_board(board) if isinstance(board, str) else board
+    network = dense_network()
+    firmware = folder / "firmware"
+    (firmware / "weights").mkdir(parents=True)
+    text = '#include "defines.h"\n\nvoid network(input_t x[16], result_t layer4_out[4]);\n'
+    (firmware / "network.h").write_text(text, encoding="utf-8")
+    (firmware / "network.cpp").write_text('#include "network.h"\n', encoding="utf-8")
+    (firmware / "defines.h").write_text("// types\n", encoding="utf-8")
+    (firmware / "weights" / "w2.h").write_text("// weights\n", encoding="utf-8")
+    layers = [{"name": name, "reuse_factor": 1} for name in ("fc1", "fc2")]
+    manifest = {
+        "io_type": "io_parallel", "backend": backend, "part": found.part, "clock_mhz": clock_mhz,
+        "clock_ns": 1000 / clock_mhz, "clock_uncertainty_percent": 27.0, "layers": layers,
+    }  # fmt: skip
+    return HlsProject(folder, "network", "0123456789abcdef", network, manifest)
