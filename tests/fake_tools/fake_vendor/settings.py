@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Sequence
 
-VERSIONS = {"vivado_hls": "2020.1", "vitis_hls": "2022.2", "vitis-run": "2023.2", "vivado": "2020.1"}
+VERSIONS = {"vivado_hls": "2020.1", "vitis_hls": "2022.2", "vitis-run": "2023.2", "vivado": "2020.1", "v++": "2022.2"}
 
 MODES = {
     "ok": "works",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -131,8 +132,14 @@ def cosim(top: str, part: str, period: str, uncertainty: str, folder: str, proje
     (Path(project) / "tb_data" / "rtl_cosim_results.log").write_text(results, encoding="utf-8")
 
 
-def export(top: str, folder: str) -> None:
-    """``export_design``."""
+def kernel(top: str, widths: list[tuple[str, str]]) -> str:
+    """A kernel with two streams, as ``vitis.py`` reads it."""
+    streams = {bus: [bus[0].upper(), int(a or b)] for bus, (a, b) in zip(("s_axis", "m_axis"), widths, strict=True)}
+    return json.dumps({"kernel": top, "streams": streams, "memories": []})
+
+
+def export(top: str, folder: str, xo: str) -> None:
+    """``export_design``: an IP, or the kernel ``xo``."""
     if settings.mode(KIND) == "export_bug":
         fail(
             "bad lexical cast: source type value could not be interpreted as target",
@@ -149,6 +156,9 @@ def export(top: str, folder: str) -> None:
         streams = [
             f"<stream>{bus} {a or b}</stream>" for bus, (a, b) in zip(("S s_axis", "M m_axis"), widths, strict=True)
         ]
+        if xo:
+            Path(xo).write_text(kernel(top, widths), encoding="utf-8")
+            return
         component = archive.parent / "ip" / "component.xml"
         component.parent.mkdir(parents=True, exist_ok=True)
         component.write_text(f"<component><name>{top}</name>{''.join(streams)}</component>\n", encoding="utf-8")

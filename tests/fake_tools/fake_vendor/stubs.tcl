@@ -133,7 +133,8 @@ proc cosim_design {args} {
 proc export_design {args} {
     set report [file join [fake::folder] syn report ${fake::top}_csynth.xml]
     if {![file exists $report]} { fake::fail "\[IMPL 213-8\] Cannot find C synthesis results" }
-    fake::step export $fake::top [fake::folder]
+    if {[fake::option $args -format] eq "xo"} { set xo [fake::option $args -output] } else { set xo "" }
+    fake::step export $fake::top [fake::folder] $xo
 }
 
 # Vivado. A project that is held in memory, as in our own scripts.

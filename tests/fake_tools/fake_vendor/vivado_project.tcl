@@ -170,14 +170,22 @@ proc add_files {args} {
     }
 }
 proc read_mem {paths} { add_files $paths }
-# Every memory file that the Verilog names must be among the sources.
-proc fake::check_memories {} {
+# Every memory file and every module of ours that the Verilog names must be among the sources.
+proc fake::check_sources {} {
     set known {}
-    foreach path $fake::sources { lappend known [file tail $path] }
+    set modules {}
+    foreach path $fake::sources {
+        lappend known [file tail $path]
+        if {[file extension $path] ne ".v"} { continue }
+        foreach {_ name} [regexp -all -inline {\mmodule\s+(\w+)} [fake::text $path]] { lappend modules $name }
+    }
     foreach path $fake::sources {
         if {[file extension $path] ne ".v"} { continue }
         foreach {_ name} [regexp -all -inline {"([^"]+\.(?:mem|hex|dat))"} [fake::text $path]] {
             if {$name ni $known} { fake::fail "\[Synth 8-2898\] $path reads $name, which is no source" }
+        }
+        foreach {_ name} [regexp -all -inline -line {^\s*((?:flow|layer)_\w+)\s+(?:#\(|\w+\s*\()} [fake::text $path]] {
+            if {$name ni $modules} { fake::fail "\[Synth 8-439\] module '$name' not found, which $path uses" }
         }
     }
 }
@@ -204,7 +212,7 @@ proc fake::module_ports {module} {
 # IP packaging: component.xml names the top and its streams, as inferred from the ports.
 namespace eval ipx {}
 proc ipx::package_project {args} {
-    fake::check_memories
+    fake::check_sources
     set root [fake::option $args -root_dir]
     set fake::core $root
     fake::write_component $root $fake::top [fake::module_ports $fake::top]
@@ -236,7 +244,13 @@ proc package_xo {args} {
     set ip [fake::option $args -ip_directory]
     if {![file exists [file join $ip component.xml]]} { fake::fail "\[fake\] no IP in $ip" }
     if {[fake::prop core sdx_kernel] ne "true"} { fake::fail "\[Vivado 12-4404\] the IP is not a kernel" }
-    fake::touch [fake::option $args -xo_path]
+    set streams {}
+    foreach {_ mode bus width} [regexp -all -inline {<stream>(\w) (\w+) (\d+)</stream>} \
+        [fake::text [file join $ip component.xml]]] {
+        lappend streams "\"$bus\": \[\"$mode\", $width\]"
+    }
+    fake::touch [fake::option $args -xo_path] \
+        "{\"kernel\": \"[fake::option $args -kernel_name]\", \"streams\": {[join $streams {, }]}, \"memories\": \[\]}"
 }
 
 # The catalog
@@ -501,7 +515,7 @@ proc open_run {run} {
 
 # The routed design
 proc get_timing_paths {args} {
-    if {[fake::is unconstrained]} { return {} }
+    if {[fake::is unconstrained] || $fake::period eq ""} { return {} }
     return [expr {"-hold" in $args ? "hold" : "setup"}]
 }
 foreach command {report_timing report_route_status} {
@@ -526,7 +540,7 @@ proc set_false_path {args} {}
 rename synth_design fake::plain_synth_design
 proc synth_design {args} {
     if {"-mode" ni $args && $fake::in_memory && [llength $fake::pinned]} {
-        fake::check_memories
+        fake::check_sources
         set ports {}
         foreach port [fake::module_ports [fake::option $args -top]] { lappend ports [lindex $port 1] }
         foreach port $fake::mentioned {
