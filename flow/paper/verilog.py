@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SEED = 1
 INPUT = "image"
+TIMEOUT_S = 7200.0
+"""Of one layer: the largest of these designs take Yosys many times as long as those that fit a small board."""
 COMMAND = "flow reproduce iccad19 --synthesize"
 NOTE = (
     "all layers resident, dense layers in 8 bits, random weights; folded so that the predicted LUTs are the fewest for "
@@ -115,7 +117,7 @@ def verilog_columns(measure: bool) -> tuple[Column, Column]:
         made = plan_for(logged) if measure else None
         if made is None:
             return {}
-        found = measure_synthesized(made, board, clock_mhz=CLOCK_MHZ).measurement
+        found = measure_synthesized(made, board, clock_mhz=CLOCK_MHZ, timeout_s=TIMEOUT_S).measurement
         used = found.resources
         return {
             "lut": used.lut, "images_per_s": found.throughput_per_s, "FF": used.ff, "BRAM18": used.bram18,

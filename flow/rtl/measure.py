@@ -22,7 +22,7 @@ from flow.rtl.netlist import netlist_json
 from flow.rtl.nextpnr import ROUTE_MEMORY_BYTES, ROUTE_TIMEOUT_S, Routed, find_program, place_and_route
 from flow.rtl.parts import label
 from flow.rtl.plan import BuildPlan
-from flow.rtl.synth import Synthesis, Synthesizer, synthesize, whole
+from flow.rtl.synth import SYNTH_TIMEOUT_S, Synthesis, Synthesizer, synthesize, whole
 from flow.rtl.technology import TOP_NAME, Family, technology
 from flow.rtl.timing import Timing, estimate
 from flow.rtl.yosys import find_yosys
@@ -127,16 +127,19 @@ def measure_synthesized(
     dsp: bool = False,
     cache: FilePath | None = None,
     jobs: int | None = None,
+    timeout_s: float = SYNTH_TIMEOUT_S,
 ) -> Report:
     """Synthesize a design for a board, and estimate its timing where delays are known (AMD parts).
 
     ``clock_mhz``: the board's default if None. ``budget``: in place of the board's. ``dsp``: whether multipliers may
-    use DSPs. Raises InputError, ToolError or ToolFailure.
+    use DSPs. ``timeout_s``: for each module. Raises InputError, ToolError or ToolFailure.
     """
     family = family_of(board)
     clock = board.resolve_clock(board.default_clock_mhz if clock_mhz is None else clock_mhz).mhz
     estimated = family in ("xc7", "xcup")
-    found = synthesize(plan, board.part, clock, cache, family=family, dsp=dsp, jobs=jobs, netlists=estimated)
+    found = synthesize(
+        plan, board.part, clock, cache, family=family, dsp=dsp, jobs=jobs, netlists=estimated, timeout_s=timeout_s
+    )
     timing, measurement = None, found.measurement
     if estimated:
         timing = estimate(flat_design(found), family, label)
