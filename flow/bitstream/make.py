@@ -135,9 +135,11 @@ def resolve_clock(subject: Subject, board: Board, asked_mhz: float | None) -> tu
 
 
 def _default_backend(subject: Subject, family: Family) -> str:
-    """HLS where the family wants it first and there is a project or a way to write one; else our Verilog."""
+    """HLS for an HLS project, and where the family wants it first and one can be written; else our Verilog."""
+    if subject.project is not None:
+        return "hls"
     first = family.backends[0]
-    if first == "hls" and subject.project is None and (subject.model is None or subject.implementation is None):
+    if first == "hls" and (subject.model is None or subject.implementation is None):
         return "rtl"
     return first
 

@@ -11,7 +11,8 @@ from flow.bitstream.plan import BitstreamPlan
 from flow.bitstream.project import Design
 from flow.bitstream.subject import Asked, Subject
 from flow.board import Board, load_board
-from flow.hls.project import HlsProject
+from flow.fileio import write_json
+from flow.hls.project import HlsProject, open_project
 from flow.hls.tools import Finder
 from flow.network.quantized import QuantizedNetwork
 from flow.network.quantized_io import save
@@ -63,7 +64,26 @@ def hls_project(folder: Path, board: str | Board, clock_mhz: float, backend: str
     (firmware / "weights" / "w2.h").write_text("// weights\n", encoding="utf-8")
     layers = [{"name": name, "reuse_factor": 1} for name in ("fc1", "fc2")]
     manifest = {
+        "schema": 1, "name": "network", "digest": "0123456789abcdef", "network": network.digest,
         "io_type": "io_parallel", "backend": backend, "part": found.part, "clock_mhz": clock_mhz,
         "clock_ns": 1000 / clock_mhz, "clock_uncertainty_percent": 27.0, "layers": layers,
     }  # fmt: skip
-    return HlsProject(folder, "network", "0123456789abcdef", network, manifest)
+    write_json(folder / "project.json", manifest)
+    save(network, folder / "quantized.npz")
+    return open_project(folder)
+
+
+def build_hls(
+    folder: Path,
+    board: str,
+    backend: str = "Vitis",
+    mhz: float = 100,
+    environment: dict[str, str] | None = None,
+    **options: Any,
+) -> Outcome:
+    """Make the bitstream of an HLS project in ``folder`` with the fake tools."""
+    if not (folder / "hls").exists():
+        hls_project(folder / "hls", board, mhz, backend)
+    given = Options(**{"out": folder / "out", **options})
+    asked = Asked(what=str(folder / "hls"), board=board)
+    return make_bitstream(asked, given, Finder(environment or fake_environment()))

@@ -551,6 +551,17 @@ proc synth_design {args} {
         }
     }
     fake::plain_synth_design {*}$args
+    fake::derive_clock
+}
+# The clock behind an MMCM: what its parameters make of the oscillator's.
+proc fake::derive_clock {} {
+    foreach path $fake::sources {
+        set text [fake::text $path]
+        if {[regexp {\.DIVCLK_DIVIDE\(([\d.]+)\).*\.CLKFBOUT_MULT_F\(([\d.]+)\).*\.CLKOUT0_DIVIDE_F\(([\d.]+)\)} $text \
+            _ divide multiply output] && $fake::period ne ""} {
+            set fake::period [expr {$fake::period * $divide * $output / $multiply}]
+        }
+    }
 }
 rename place_design fake::plain_place_design
 proc place_design {args} {
