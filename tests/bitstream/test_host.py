@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,12 +21,14 @@ from hypothesis import strategies as st
 from flow.bitstream.host import load
 from flow.bitstream.host.codec import Side
 from flow.bitstream.layout import aligned, dense
+from flow.bitstream.make import Options, plan_bitstream
 from flow.network.datasets.prepare import quantize
+from flow.network.datasets.types import Dataset, DatasetInfo
 from flow.network.fixed import FixedFormat
 from flow.network.quantized_reference import decode, encode, forward
 from flow.rtl.design import Stream
 from flow.rtl.simulate import to_words
-from tests.bitstream.builder import plan_for
+from tests.bitstream.builder import plan_for, subject
 from tests.rtl.builder import conv_network, dense_network
 
 HOST = Path(__file__).resolve().parents[2] / "flow" / "bitstream" / "host"
@@ -233,6 +237,50 @@ def test_another_bitstream_than_the_manifests_is_refused(folder: Path, monkeypat
         load(folder)
 
 
+def labelled() -> tuple[Dataset, Any]:
+    """A data set of 40 made-up images whose labels are what the network says, but for two; and its raw test images."""
+    network, rng = conv_network(), np.random.default_rng(3)
+    offset, scale = np.array([10.0, -3.0]), np.array([1 / 200, 1 / 7])  # of each channel
+    raw = rng.uniform(-50, 300, size=(40, *network.input_shape))
+    x = quantize(raw, network.input_format, offset, scale)
+    labels = forward(network, encode(x, network.input_format)).reshape(40, -1).argmax(axis=1)
+    labels[:2] = (labels[:2] + 1) % 3
+    names = ("a", "b", "c")
+    info = DatasetInfo("made-up", "Made up", network.input_shape, 3, network.input_format, names, "", "", "")
+    return Dataset(info, x, labels, x, labels, x, labels, offset, scale, "0"), raw
+
+
+def test_raw_samples_become_what_training_saw_and_accuracy_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, raw = labelled()
+    plan, _ = plan_bitstream(subject("pynq-z2", conv_network(), dataset=dataset), Options(backend="rtl"))
+    plan.write(tmp_path)
+    for suffix in ("bit", "hwh"):
+        (tmp_path / "board" / f"{plan.stem}.{suffix}").write_text("x", encoding="ascii")
+    on_board(tmp_path / "board", monkeypatch)
+    net = load(tmp_path / "board")
+    assert np.array_equal(net.input.encode(net.prepare(raw)), encode(dataset.x_test, dataset.info.input_format))
+    assert (net.classify(net.prepare(raw)) == dataset.y_test).sum() == 38
+    check = net.check()
+    assert (check.images, check.wrong, check.accuracy, check.expected_accuracy) == (40, 0, 0.95, 0.95)
+    monkeypatch.chdir(tmp_path / "board")
+    monkeypatch.syspath_prepend(str(tmp_path / "board"))
+    assert "accuracy 0.9500 (expected 0.9500)" in run_notebook(tmp_path / "board")
+
+
+def run_notebook(folder: Path) -> str:
+    """What the cells of the notebook print, run one after another in the current folder."""
+    namespace: dict[str, Any] = {}
+    said = io.StringIO()
+    with redirect_stdout(said):
+        for code in cells(next(folder.glob("*.ipynb"))):
+            exec(compile(code, "cell", "exec"), namespace)  # noqa: S102 - the notebook is ours
+    for name in [name for name in sys.modules if name.startswith("flow_host")]:
+        del sys.modules[name]
+    return said.getvalue()
+
+
 def cells(path: Path) -> Iterator[str]:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert notebook["nbformat"] == 4
@@ -242,18 +290,109 @@ def cells(path: Path) -> Iterator[str]:
             yield "".join(cell["source"])
 
 
-def test_the_notebook_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_notebook_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_board(folder, monkeypatch)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
-    namespace: dict[str, Any] = {}
-    for code in cells(next(folder.glob("*.ipynb"))):
-        exec(compile(code, "cell", "exec"), namespace)  # noqa: S102 - the notebook is ours
-    said = capsys.readouterr().out
+    said = run_notebook(folder)
     assert "64 of 64 results are bit for bit what they must be" in said
     assert "images/s" in said
-    for name in [name for name in sys.modules if name.startswith("flow_host")]:
-        del sys.modules[name]
+
+
+def test_the_notebook_stops_at_a_wrong_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_board(folder, monkeypatch, "bit")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(AssertionError, match="does not compute what the network does"):
+        run_notebook(folder)
+
+
+# An Alveo card that is not there
+
+
+class FakeCard:
+    """What the module pyxrt offers, around the integer reference; ``fault``: the receiver never ends."""
+
+    def __init__(self, folder: Path, fault: bool = False) -> None:
+        design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
+        self.input, self.output = Side.from_dict(design["input"]), Side.from_dict(design["output"])
+        self.fault, self.sent, self.loads = fault, np.zeros(0, np.uint8), 0
+
+    def module(self) -> ModuleType:
+        card = self
+
+        class Buffer:
+            normal = 0
+
+            def __init__(self, device: Any, size: int, flags: int, group: int) -> None:
+                self.data = np.zeros(size, np.uint8)
+
+            def write(self, data: Any, offset: int) -> None:
+                self.data[offset : offset + len(data)] = data
+
+            def read(self, size: int, offset: int) -> Any:
+                return self.data[offset : offset + size].view(np.int8)
+
+            def sync(self, direction: int, size: int, offset: int) -> None:
+                assert size == len(self.data)
+
+        class Run:
+            def __init__(self, name: str, memory: Buffer) -> None:
+                self.name, self.memory = name, memory
+
+            def wait(self, timeout_ms: int) -> str:
+                if self.name == "flow_receive":
+                    if card.fault:
+                        return "timeout"
+                    codes = card.input.unpack(card.sent)
+                    self.memory.data[:] = card.output.pack(forward(conv_network(), codes)).reshape(-1)
+                else:
+                    card.sent = self.memory.data
+                return "completed"
+
+        class Kernel:
+            exclusive = 1
+
+            def __init__(self, device: Any, loaded: Any, name: str, access: int) -> None:
+                self.name = name
+
+            def group_id(self, argument: int) -> int:
+                return argument
+
+            def __call__(self, memory: Buffer, size: int) -> Run:
+                assert size == len(memory.data)
+                return Run(self.name, memory)
+
+        class Device:
+            def __init__(self, number: int) -> None:
+                card.loads += 1
+
+            def load_xclbin(self, image: str) -> str:
+                return image
+
+        module: Any = ModuleType("pyxrt")
+        module.device, module.kernel, module.bo, module.xclbin = Device, Kernel, Buffer, str
+        module.ert_cmd_state = SimpleNamespace(ERT_CMD_STATE_COMPLETED="completed")
+        module.xclBOSyncDirection = SimpleNamespace(XCL_BO_SYNC_BO_TO_DEVICE=0, XCL_BO_SYNC_BO_FROM_DEVICE=1)
+        return module  # type: ignore[no-any-return]
+
+
+def test_a_card_gives_the_results_or_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = plan_for("alveo-u50", conv_network())
+    plan.write(tmp_path)
+    folder = tmp_path / "board"
+    with pytest.raises(FileNotFoundError, match=r"\.xclbin is missing: it is what link\.sh makes"):
+        load(folder)
+    (folder / f"{plan.stem}.xclbin").write_text("x", encoding="ascii")
+    card = FakeCard(folder)
+    monkeypatch.setitem(sys.modules, "pyxrt", card.module())
+    net = load(folder, timeout_s=0.1)
+    assert (net.check(batch=30).images, net.check(batch=30).wrong) == (64, 0)
+    card.fault = True
+    with pytest.raises(TimeoutError, match=r"receiving of 64 inferences ended as timeout within 0\.1 s"):
+        net.check()
+    net.reset()
+    assert card.loads == 2
 
 
 def test_the_host_program_stands_alone_and_says_in_one_line_what_is_missing(folder: Path) -> None:

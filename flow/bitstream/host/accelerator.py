@@ -75,9 +75,8 @@ class Accelerator:
         return self.output.decode(self.run_codes(self.input.encode(x), batch))
 
     def classify(self, x: Any, batch: int = BATCH) -> Any:
-        """The class of each sample: the largest output; of two outputs, or one, as argmax or sign says."""
-        outputs = self.predict(x, batch).reshape(len(x), -1)
-        return (outputs[:, 0] > 0).astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        """The class of each sample: that of the largest output; of a single output, whether it is above 0."""
+        return _classes(self.predict(x, batch))
 
     def check(self, limit: int | None = None, batch: int = BATCH) -> Check:
         """Run the recorded test vectors (the first ``limit``) and compare every bit."""
@@ -90,9 +89,9 @@ class Accelerator:
         flat, wanted = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
         wrong = int((flat != wanted).any(axis=1).sum())
         accuracy = reference = None
-        if labels is not None and len(labels) and flat.shape[1] > 1:
-            accuracy = float((flat.argmax(axis=1) == labels).mean())
-            reference = float((wanted.argmax(axis=1) == labels).mean())
+        if labels is not None and len(labels):
+            accuracy = float((_classes(found) == labels).mean())
+            reference = float((_classes(expected) == labels).mean())
         return Check(len(found), wrong, accuracy, reference, len(found) / seconds)
 
     def throughput(self, images: int = 4096, batch: int = BATCH) -> float:
@@ -110,6 +109,12 @@ class Accelerator:
     def close(self) -> None:
         """Give back buffers or the port."""
         self.link.close()
+
+
+def _classes(outputs: Any) -> Any:
+    """The class of each row of outputs, values or codes: both give the same."""
+    flat = np.asarray(outputs).reshape(len(outputs), -1)
+    return (flat[:, 0] > 0).astype(np.int64) if flat.shape[1] == 1 else flat.argmax(axis=1)
 
 
 class SerialLink:
