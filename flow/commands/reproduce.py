@@ -19,7 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="also how much of the paper's space keeps these and tighter limits, by N random networks (10000: 25 s)",
     )
     parser.add_argument(
-        "--synthesize", action="store_true", help="synthesize our Verilog of the designs with Yosys, too (minutes for D, longer for E and F)"
+        "--synthesize",
+        action="store_true",
+        help="synthesize our Verilog of the designs with Yosys, too (minutes for D, longer for E and F)",
     )
 
 

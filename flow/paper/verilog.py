@@ -126,7 +126,7 @@ def verilog_columns(measure: bool) -> tuple[Column, Column]:
 
     note = "the same as counted by Yosys for 7-series; its clock is not checked by place and route"
     if not measure:
-        note = f"not measured here: `{COMMAND}` does, in minutes the first time"
+        note = f"not measured here: `{COMMAND}` does, in minutes for D and longer for E and F the first time"
     return (
         Column("Verilog", "predicted", predicted, f"{NOTE}; {board.part}"),
         Column("Verilog, measured", "synthesized", measured, note),
