@@ -6,7 +6,8 @@ Each network is a function of its number: layers of random kind, size, format an
 flow/rtl/data/samples_FAMILY.csv, a row a part: its facts (``flow.rtl.features``), what it takes, and the digest of its
 Verilog, under which equal parts are sampled once. It goes on where it stopped: what the file has for the Verilog that
 the generator writes now is not synthesized again. --prune drops rows of Verilog that it does not write any more, and
-renews the facts of the others. Needs ``yosys`` or ``pyosys``; a part takes a second or two.
+renews the facts of the others. Needs ``yosys`` or ``pyosys``; a part takes a second or two. Networks
+from number 100,000 on have unrolled layers (--kinds unrolled).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from flow.network.quantized import Codes, QuantizedNetwork
 from flow.network.quantized_assemble import Step, assemble
 from flow.rtl.cache import Cache, default_cache, digest_of
 from flow.rtl.features import Facts, facts_of
-from flow.rtl.folding import Fold, Folding, fold_options, is_folded
+from flow.rtl.folding import Fold, Folding, fold_options, is_folded, unrolled
 from flow.rtl.mac import STYLES
 from flow.rtl.parts import Part, assemble_parts
 from flow.rtl.plan import TOP, BuildPlan, build_plan
@@ -44,6 +45,8 @@ RESULTS = ("lut", "ff", "bram18", "uram", "dsp")
 COLUMNS = ("digest", "network", "part", *Facts("").to_dict(), *RESULTS, "tool", "version")
 MOST_MACS = 160
 """Multiply-accumulates a cycle of a sampled layer: larger ones take minutes, and cost in proportion."""
+UNROLLED_FROM, MOST_UNROLLED = 100_000, 640
+"""Networks from this number on have unrolled layers, of this many weights at most."""
 
 
 class RandomNetwork:
@@ -51,6 +54,7 @@ class RandomNetwork:
 
     def __init__(self, number: int) -> None:
         self.rng = np.random.default_rng([number, 0x57])
+        self.unrolls = number >= UNROLLED_FROM
         self.steps: list[Step] = []
 
     def pick(self, *choices: Any) -> Any:
@@ -145,6 +149,9 @@ class RandomNetwork:
         folds = {}
         for layer in network:
             if not is_folded(layer):
+                continue
+            if self.unrolls and layer.weight is not None and layer.weight.values.size <= MOST_UNROLLED:
+                folds[layer.name] = unrolled(layer)
                 continue
             options = [f for f in fold_options(layer) if f.engine == "folded" and f.macs <= MOST_MACS]
             aim = self.rng.uniform(0, np.log2(max(f.macs for f in options) + 1))

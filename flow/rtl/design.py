@@ -17,7 +17,7 @@ from flow.rtl.folding import CHANNEL_OPS, FOLDED_OPS, Fold, Folding, check_foldi
 from flow.rtl.mac import STYLES, WeightCode, sum_bits, weight_code
 from flow.rtl.window import Window, window_of
 
-Kind = Literal["input", "mac", "pool", "lanes", "scale", "merge", "concat", "pad", "narrow", "widen"]
+Kind = Literal["input", "mac", "unrolled", "pool", "lanes", "scale", "merge", "concat", "pad", "narrow", "widen"]
 
 MAX_BEAT_BITS = 1 << 16
 """Widest stream: beyond it no FPGA has the wires, and simulators slow down."""
@@ -152,6 +152,9 @@ class _Builder:
         raise InputError(f"{layer.name}: layers of kind {layer.op} have no hardware yet")
 
     def folded(self, layer: QuantizedLayer, source: int, out: Stream, fold: Fold) -> int:
+        if fold.engine == "unrolled":
+            source = self.lanes(source, fold.inputs, layer.name)
+            return self.add(Node(layer.name, "unrolled", (source,), out, layer, fold))
         channelwise = layer.op in CHANNEL_OPS
         lanes = fold.outputs if channelwise else fold.inputs
         passes = layer.out_shape[-1] // fold.outputs

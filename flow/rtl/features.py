@@ -1,19 +1,26 @@
 """What the hardware of a design's parts depends on, as numbers: what prices are fitted to, and taken from.
 
 A part is an instance of the top, as ``flow.rtl.parts`` has them: a node, a FIFO before one, or a fork behind one.
-Weights count by their format and number only, so that networks without trained weights are priced the same way.
+Weights of folded layers count by their format and number only, so that networks without trained weights are priced the
+same way; those of unrolled layers by their digits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from flow.errors import InputError
 from flow.network.quantized import QuantizedLayer
+from flow.rtl.adder_graph import digits, matrix_of
 from flow.rtl.design import Design, Node
+from flow.rtl.mac import weight_code
 from flow.rtl.memories import bram18_blocks, ram_luts, ram_style, rom_luts, rom_style
+from flow.rtl.patch import patch_of, slots
 from flow.rtl.schedule import Schedule
 from flow.rtl.window import bits_for
 
@@ -63,6 +70,7 @@ class Facts:
     table: int = 0
     channels: int = 0
     weights: int = 0
+    digits: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """By name, in order: a row of a samples file."""
@@ -91,6 +99,8 @@ class Facts:
     @property
     def ring(self) -> tuple[float, int]:
         """(LUTs, RAMB18) of the window buffer or FIFO."""
+        if self.ring_depth == 0:
+            return 0.0, 0
         if self.ring_block:
             return 0.0, bram18_blocks(self.ring_depth, self.ring_bits)
         return ram_luts(self.ring_depth, self.ring_bits), 0
@@ -136,6 +146,8 @@ def _node(node: Node, inputs: list[Node], ring: int) -> Facts:
         known |= _window(node, ring, source.bits)
     if node.kind == "mac":
         known |= _array(node, layer)
+    if node.kind == "unrolled":
+        known |= _unrolled(node, layer, source.bits)
     if layer.table is not None:
         known["table"] = layer.table.values.size
     return Facts(**known)
@@ -169,6 +181,23 @@ def _array(node: Node, layer: QuantizedLayer) -> dict[str, Any]:
         if layer.bias is not None and bool(layer.bias.values.any()):
             known["bias_depth"] = window.passes
     return known
+
+
+def _unrolled(node: Node, layer: QuantizedLayer, bits: int) -> dict[str, Any]:
+    assert layer.weight is not None
+    patch, matrix = patch_of(layer), matrix_of(layer)
+    word = (patch.kernel[0] - 1) * bits
+    rows = patch.width if word else 0
+    counts = (patch.out_height, patch.out_width, patch.width, slots(patch))
+    terms = digits(matrix).sum(axis=0)
+    return {
+        "engine": node.fold.engine, "fan": layer.fan_in if layer.op != "depthwise" else math.prod(patch.kernel),
+        "outputs": node.stream.lanes, "weight_width": weight_code(layer.weight).bits, "ring_depth": rows,
+        "ring_bits": word, "ring_block": int(rows > 0 and ram_style(rows, word) == "block"),
+        "taps": patch.kernel[0] * patch.kernel[1], "padded": int(patch.padded),
+        "counters": sum(bits_for(n) for n in counts if n > 1), "weights": layer.weight.values.size,
+        "digits": int(np.maximum(terms - 1, 0).sum()),
+    }  # fmt: skip
 
 
 def _rounding(layer: QuantizedLayer, inputs: list[Node]) -> dict[str, int]:

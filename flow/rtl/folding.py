@@ -100,6 +100,11 @@ def unrolled(layer: QuantizedLayer) -> Fold:
     return Fold(layer.out_shape[-1], layer.in_shape[-1], "", "unrolled")
 
 
+def can_unroll(layer: QuantizedLayer) -> bool:
+    """Whether a layer can have the engine "unrolled"."""
+    return layer.weight is not None and is_folded(layer) and layer.weight.values.size <= MAX_UNROLLED_WEIGHTS
+
+
 def check_folding(network: QuantizedNetwork, folding: Folding) -> None:
     """Raises InputError if a fold is not one that its layer can have."""
     layers = {layer.name: layer for layer in network}
@@ -121,10 +126,12 @@ def _check_fold(layer: QuantizedLayer, fold: Fold) -> None:
     if fold.engine == "unrolled":
         if fold != unrolled(layer):
             raise InputError(f"folding: {name}: an unrolled layer has all its channels at once: {unrolled(layer)}")
-        size = 0 if layer.weight is None else layer.weight.values.size
-        if size > MAX_UNROLLED_WEIGHTS:
+        if layer.weight is None:
+            raise InputError(f"folding: {name}: a layer without weights can't be unrolled")
+        if not can_unroll(layer):
             raise InputError(
-                f"folding: {name}: {size:,} weights are too many to unroll, at most {MAX_UNROLLED_WEIGHTS:,}: fold it"
+                f"folding: {name}: {layer.weight.values.size:,} weights are too many to unroll, at most "
+                f"{MAX_UNROLLED_WEIGHTS:,}: fold it"
             )
         return
     if fold.style not in STYLES:
@@ -159,7 +166,7 @@ def fold_options(layer: QuantizedLayer) -> list[Fold]:
     outputs = _divisors(layer.out_shape[-1])
     inputs = _divisors(layer.in_shape[-1]) if layer.op in FOLDED_OPS else [1]
     found = [Fold(p, s) for p in outputs for s in inputs]
-    if not streams(layer) and (layer.weight is None or layer.weight.values.size <= MAX_UNROLLED_WEIGHTS):
+    if can_unroll(layer):
         found.append(unrolled(layer))
     return found
 

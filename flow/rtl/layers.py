@@ -18,6 +18,7 @@ from flow.rtl.memories import rom_style
 from flow.rtl.pool_layer import emit_pool
 from flow.rtl.schedule import Schedule, concat_beats, pad_geometry
 from flow.rtl.text import handshake, module
+from flow.rtl.unrolled_layer import emit_unrolled
 from flow.rtl.window import bits_for
 
 
@@ -287,8 +288,12 @@ def _pad(node: Node, inputs: list[Node], schedule: Schedule) -> Emitted:
     return Emitted(module_name(node), text)
 
 
+def _unrolled(node: Node, inputs: list[Node], schedule: Schedule) -> Emitted:
+    return emit_unrolled(node, inputs)
+
+
 _Emitter = Callable[[Node, list[Node], Schedule], Emitted]
 _EMITTERS: dict[str, _Emitter] = {
     "mac": emit_mac, "pool": emit_pool, "lanes": _lanes, "scale": _scale, "merge": _merge, "concat": _concat,
-    "pad": _pad,
+    "pad": _pad, "unrolled": _unrolled,
 }  # fmt: skip

@@ -11,6 +11,7 @@ Times are clock cycles; the time of a beat is the cycle in which it is handed ov
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.network.quantized import QuantizedNetwork
+from flow.rtl.adder_graph import graph_stages
 from flow.rtl.design import Design, Node, build_design
 from flow.rtl.folding import Folding
+from flow.rtl.patch import emitted, patch_of, slots_of
 from flow.rtl.window import CYCLES_TO_DATA
 
 Times = NDArray[np.int64]
@@ -27,6 +30,8 @@ Times = NDArray[np.int64]
 _FRAMES = 4
 """Inferences that are played at first; more, until the last two differ by the interval only."""
 _MAX_FRAMES = 64
+_WINDOW_CYCLES = 1
+"""Latency of ``flow_patch``."""
 _FIFO_CYCLES = 2
 """Latency of ``flow_fifo``."""
 
@@ -70,6 +75,8 @@ def busy_cycles(node: Node, inputs: list[Node]) -> int:
     beats = max([node.stream.beats, *(source.stream.beats for source in inputs)])
     if node.window is not None:
         return max(beats, node.window.positions * node.window.steps)
+    if node.kind == "unrolled":
+        return max(beats, _steps(node, inputs))
     return sum(source.stream.beats for source in inputs) if node.kind == "concat" else beats
 
 
@@ -177,9 +184,18 @@ class _Play:
             self.depths[index, port] = max(int((np.arange(1, len(times) + 1) - gone).max()), 1)
         if node.kind == "narrow":
             return taken
+        if node.kind == "unrolled":
+            return self._unrolled(node, taken)
         if node.kind == "widen":
             return np.asarray(taken[node.ratio - 1 :: node.ratio] + 1, dtype=np.int64)
         return np.asarray(taken + 1, dtype=np.int64)
+
+    def _unrolled(self, node: Node, taken: Times) -> Times:
+        """When windows leave an unrolled layer, from the cycles of its slots."""
+        assert node.layer is not None
+        complete = emitted(patch_of(node.layer))
+        at = (np.arange(self.frames)[:, None] * slots_of(node.layer) + complete).reshape(-1)
+        return np.asarray(taken[at] + _WINDOW_CYCLES + graph_stages(node.layer), dtype=np.int64)
 
 
 def pool_latency(node: Node) -> int:
@@ -197,6 +213,9 @@ def _steps(node: Node, inputs: list[Node]) -> int:
     """Steps of a plain node for one inference."""
     if node.kind in ("narrow", "pad", "concat"):
         return node.stream.beats
+    if node.kind == "unrolled":
+        assert node.layer is not None
+        return slots_of(node.layer)
     return inputs[0].stream.beats
 
 
@@ -209,7 +228,16 @@ def _use_steps(node: Node, port: int, count: int) -> NDArray[np.int64]:
         return _concat_steps(node, port, beats)
     if node.kind == "pad":
         return _pad_steps(node, beats)
+    if node.kind == "unrolled":
+        return _slots(node, beats)
     return beats
+
+
+def _slots(node: Node, beats: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The slot of each pixel of an unrolled layer."""
+    assert node.layer is not None
+    frame, pixel = np.divmod(beats, math.prod(node.layer.in_shape[:-1]))
+    return np.asarray(frame * slots_of(node.layer) + pixel, dtype=np.int64)
 
 
 def concat_beats(node: Node) -> tuple[int, int]:

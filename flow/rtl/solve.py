@@ -1,10 +1,10 @@
 """The folding of a network that keeps a spec with the fewest LUTs: exact for the sum of prices.
 
-Every layer has options: its folds in each style that keep the interval, priced with the activations behind it, which
-are as wide as it is. Where one folded layer reads another, a converter between their widths is priced too, and has to
-keep the interval itself. A dynamic program over the layers keeps, for each width of the last one, the choices that no
-other beats in LUTs and block RAM at once: so the best within the block RAM is found, not approached. Converters at
-branches and merges are not part of the sum.
+Every layer has options: its folds in each style that keep the interval, and itself unrolled, priced with the
+activations behind it, which are as wide as it is. Where one folded layer reads another, a converter between their
+widths is priced too, and has to keep the interval itself. A dynamic program over the layers keeps, for each width of
+the last one, the choices that no other beats in LUTs and block RAM at once: so the best within the block RAM is found,
+not approached. Converters at branches and merges are not part of the sum.
 """
 
 from __future__ import annotations
@@ -145,13 +145,15 @@ def options_of(
     network: QuantizedNetwork, layer: QuantizedLayer, interval: int, prices: Prices | None
 ) -> list[Option]:  # fmt: skip
     """The options of a layer that keep an interval. Raises NothingFeasible if none does."""
-    folds = [fold for fold in fold_options(layer) if fold.engine == "folded"]
+    trusted = prices is not None and prices.samples.get("unrolled", 0) >= TRUSTED
+    folds = [fold for fold in fold_options(layer) if fold.engine == "folded" or trusted]
     frame, found = math.prod(layer.in_shape), []
     for fold in folds:
         takes = fold.inputs if layer.op in FOLDED_OPS else fold.outputs
         if layer_cycles(layer, fold) > interval or frame > interval * takes:
             continue
-        styled = [replace(fold, style=style) for style in _styles(prices)] if layer.weight is not None else [fold]
+        folded = fold.engine == "folded" and layer.weight is not None
+        styled = [replace(fold, style=style) for style in _styles(prices)] if folded else [fold]
         for one in styled:
             lut, bram = price_of(network, layer, one, prices)
             found.append(Option(one, takes, fold.outputs, lut, bram))

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from flow.network.fixed import FixedFormat
 from flow.network.quantized import Codes, QuantizedNetwork
 from flow.network.quantized_assemble import Step, assemble
-from flow.rtl.folding import Fold, Folding, fold_options, is_folded
+from flow.rtl.folding import Fold, Folding, can_unroll, fold_options, is_folded, unrolled
 from flow.rtl.mac import STYLES
 
 T = TypeVar("T")
+UNROLLED = 1 / 3
 KINDS = ("dense", "conv", "depthwise", "pooling", "residual", "concat", "conv1d", "activations", "merges", "padding")
 
 
@@ -28,11 +29,13 @@ def random_network(seed: int, kind: str | None = None) -> QuantizedNetwork:
 
 
 def random_folding(network: QuantizedNetwork, seed: int, most: int = 32) -> Folding:
-    """A folding of at most ``most`` multiply-accumulates a cycle in each layer."""
+    """A folding of at most ``most`` multiply-accumulates a cycle in each folded layer; some are unrolled."""
     rng = np.random.default_rng(seed)
     folds = {}
     for layer in network:
-        if is_folded(layer):
+        if can_unroll(layer) and rng.random() < UNROLLED:
+            folds[layer.name] = unrolled(layer)
+        elif is_folded(layer):
             options = [fold for fold in fold_options(layer) if fold.engine == "folded" and fold.macs <= most]
             chosen = options[int(rng.integers(len(options)))]
             folds[layer.name] = Fold(chosen.outputs, chosen.inputs, list(STYLES)[int(rng.integers(len(STYLES)))])
