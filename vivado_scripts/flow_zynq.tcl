@@ -35,13 +35,15 @@ proc flow::processor {design board} {
     apply_bd_automation -rule [dict get $names rule] -config [format [dict get $names automation] $preset] $cell
     if {!$preset} {
         set known [dict get $design preset]
+        set from "flow's board file has no settings of the processor, all are"
         if {[dict size $known]} {
             set settings {}
             dict for {name value} $known { lappend settings CONFIG.$name $value }
             set_property -dict $settings $cell
+            set from "the processor has [dict size $known] settings from flow's own board file, all others are"
         }
-        flow::warn preset "the processor has [dict size $known] settings from flow's own board file, all others are\
-            Vivado's defaults: fine for an overlay that a running Linux loads, not for making a boot image"
+        flow::warn preset "$from Vivado's defaults: fine for an overlay that a running Linux loads, not for making a\
+            boot image"
     }
     set_property -dict [dict get $names settings] $cell
     set_property [dict get $names requested] [dict get $design clock_mhz] $cell
