@@ -160,6 +160,7 @@ TOOLS = (
         version_args=("-version",),
         roots=VENDORS["vivado_hls"].roots,
     ),
+    Tool("v++", ("v++",), "bitstreams for Alveo cards", "source Vitis' settings64.sh, and install the card's platform"),
 )
 
 

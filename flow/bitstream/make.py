@@ -82,7 +82,7 @@ def make_bitstream(
         return _outcome(plan, design, subject, folder, None)
     write_project(plan, folder)
     commands = tuple(command(step) for step in plan.steps)
-    programs: list[_Program] = []
+    programs: list[Program] = []
     missing: str | None = "only emitted, as asked"
     finder = finder or Finder(explicit=options.tool)
     if not options.emit_only:
@@ -198,39 +198,40 @@ def write_project(plan: BitstreamPlan, folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Program:
+class Program:
     """What runs a step: its name for people, and its argv."""
 
     name: str
     argv: tuple[str, ...]
 
 
-def _find_tools(plan: BitstreamPlan, finder: Finder) -> tuple[str | None, list[_Program]]:
+def _find_tools(plan: BitstreamPlan, finder: Finder) -> tuple[str | None, list[Program]]:
     """(what is missing, the program of each step)."""
     programs = []
     for step in plan.steps:
         try:
-            programs.append(_find_tool(step, finder))
+            programs.append(find_tool(step, finder))
         except ToolError as error:
             return str(error), []
     return None, programs
 
 
-def _find_tool(step: Step, finder: Finder) -> _Program:
+def find_tool(step: Step, finder: Finder) -> Program:
+    """What runs a step. Raises ToolError if it is not there, or in a release that is not supported."""
     if step.kind == "v++":
         if shutil.which("v++", path=finder.environment.get("PATH")) is None:
             raise ToolError("v++ not found: source Vitis' settings64.sh")
-        return _Program("v++", ("sh", step.script, *step.arguments))
+        return Program("v++", ("sh", step.script, *step.arguments))
     if step.kind == "vivado":
         tool = finder.find_vivado()
     else:
         kinds: tuple[ToolKind, ...] = ("vitis-run", "vitis_hls") if step.kind == "vitis_hls" else ("vivado_hls",)
         tool = Finder(finder.environment, None, finder.timeout_s).find(kinds)
         check_release(tool)
-    return _Program(str(tool), tuple(tool.script_argv(step.script, step.arguments)))
+    return Program(str(tool), tuple(tool.script_argv(step.script, step.arguments)))
 
 
-def _run(step: Step, program: _Program, folder: Path, options: Options, environment: Mapping[str, str]) -> None:
+def _run(step: Step, program: Program, folder: Path, options: Options, environment: Mapping[str, str]) -> None:
     where = folder.absolute()
     expect = [where / path for path in step.expect]
     log = where / "logs" / f"{step.name.replace(' ', '_')}.log"
