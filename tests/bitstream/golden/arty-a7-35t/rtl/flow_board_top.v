@@ -19,15 +19,21 @@ module flow_board_top (
     ) mmcm (
         .CLKIN1(clk_in), .CLKFBIN(feedback), .RST(1'b0), .PWRDWN(1'b0),
         .CLKOUT0(made), .CLKFBOUT(feedback), .LOCKED(running),
+        // verilator lint_off PINCONNECTEMPTY
         .CLKOUT0B(), .CLKOUT1(), .CLKOUT1B(), .CLKOUT2(), .CLKOUT2B(), .CLKOUT3(), .CLKOUT3B(), .CLKOUT4(),
         .CLKOUT5(), .CLKOUT6(), .CLKFBOUTB()
+        // verilator lint_on PINCONNECTEMPTY
     );
     BUFG buffer (.I(made), .O(clk));
 
     // Released in step with the clock, some cycles after the MMCM has locked and the button was let go.
     wire hold = !running || !reset_n;
-    (* ASYNC_REG = "TRUE" *) reg [3:0] wait_for = 4'hf;
-    reg rst = 1'b1;
+    (* ASYNC_REG = "TRUE" *) reg [3:0] wait_for;
+    reg rst;
+    initial begin
+        wait_for = 4'hf;
+        rst = 1'b1;
+    end
     always @(posedge clk or posedge hold)
         if (hold) wait_for <= 4'hf;
         else wait_for <= {wait_for[2:0], 1'b0};
