@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from flow.board import Board
     from flow.commands.what import What
     from flow.hls.model import ModelFile
+    from flow.network.quantized import IntArray
     from flow.resources import Measurement
     from flow.rtl.folding import Folding
     from flow.rtl.measure import Report
     from flow.rtl.plan import BuildPlan
     from flow.rtl.simulate import Simulation
+    from flow.rtl.verilator import Verilator
     from flow.spec import Spec
 
 OUT_RTL = Path("build/rtl")
 """Folder for the Verilog of model files where ``--out`` names no other."""
-FOLDING, REPORT = "folding.json", "report.json"
+FOLDING, REPORT, DIAGRAM, WAVEFORM = "folding.json", "report.json", "design.svg", "waveform.svg"
 STALLS = (30, 40)
 """Percent of the cycles in which a simulation's input and output stall."""
 ROUTED = ("ecp5", "ice40")
@@ -78,7 +80,7 @@ def prepare(what: What, args: argparse.Namespace, say: Say) -> Design:
     spec, asked = spec_of(what, board, args)
     file = ModelFile(what.model, input_format_of(what, args), format_of(args.float_format, "--float-format"), say)
     network = file.network
-    folding = solve_folding(network, spec)
+    folding = replace(solve_folding(network, spec), argmax=args.argmax)
     plan = build_plan(network, folding)
     if what.origin is not None:
         folder = what.model.parent / "rtl" / plan.digest
@@ -86,7 +88,8 @@ def prepare(what: What, args: argparse.Namespace, say: Say) -> Design:
         folder = (OUT_RTL if args.out == OUT else args.out) / f"{what.model.stem}-{plan.digest}"
     plan.write(folder)
     write_json(folder / FOLDING, {"schema": 1, **folding.to_dict()})
-    own = all(getattr(args, name) is None for name in ("fps", "latency", "lut", "clock"))
+    _draw(plan, folder)
+    own = all(getattr(args, name) is None for name in ("fps", "latency", "lut", "clock")) and not args.argmax
     as_found = what.origin is not None and own and board.part == what.origin.part
     return Design(what, board, spec, asked, file, folding, plan, folder, as_found)
 
@@ -97,6 +100,15 @@ def _board(what: What, args: argparse.Namespace) -> Board:
     if args.board is None and what.origin is None:
         raise InputError(f"which board is {what.text} for? give --board, known: {', '.join(list_boards())}")
     return load_board(args.board or (what.origin.board if what.origin else ""))
+
+
+def _draw(plan: BuildPlan, folder: Path, report: Report | None = None) -> None:
+    """The block diagram of a design beside its Verilog, with LUTs once they are counted."""
+    from flow.fileio import write_atomic
+    from flow.rtl.diagram import block_diagram
+
+    luts = {} if report is None else {name: part.lut for name, part in report.parts.items() if part.lut is not None}
+    write_atomic(folder / DIAGRAM, block_diagram(plan.design, plan.schedule, luts))
 
 
 def convert(what: What, args: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -168,6 +180,7 @@ def _measured(what: What, args: argparse.Namespace, say: Say) -> Synthesized:
         report = measure_synthesized(made.plan, made.board, **common)
     seconds = time.perf_counter() - started
     write_json(made.folder / REPORT, {"schema": 1, **report.to_dict()})
+    _draw(made.plan, made.folder, report)
     measured: tuple[Measurement, ...] = (report.measurement,)
     if report.routed is not None:
         measured = (report.synthesized, _achieved(report))
@@ -211,7 +224,7 @@ def _notes(report: Report) -> list[str]:
 
 def verify(what: What, args: argparse.Namespace, say: Say) -> Verified:
     """Compare QKeras, the integers and the simulated Verilog, and its cycles with the schedule."""
-    from flow.hls.agree import compare_codes, compare_keras
+    from flow.hls.agree import compare_codes, compare_keras, compare_largest
     from flow.rtl.cache import default_cache
     from flow.rtl.simulate import Stalls, simulate
     from flow.rtl.verilator import find_verilator
@@ -225,12 +238,27 @@ def verify(what: What, args: argparse.Namespace, say: Say) -> Verified:
     say(f"simulating {made.plan.schedule.interval * len(codes):,} cycles with Verilator {tools.version}")
     cache = default_cache() / "simulations"
     even = simulate(made.plan, codes, cache, Stalls(even=True), tools)
-    comparisons.append(compare_codes("Verilog", network, codes, even.outputs, even.seconds))
+    compare = compare_largest if made.folding.argmax else compare_codes
+    comparisons.append(compare("Verilog", network, codes, even.outputs, even.seconds))
     stalled = simulate(made.plan, codes, cache, Stalls(*STALLS, seed=1), tools)
     note = f"the input stalls in {STALLS[0]}% of the cycles at random, the output in {STALLS[1]}%"
-    comparisons.append(compare_codes("Verilog, stalled", network, codes, stalled.outputs, stalled.seconds, note))
+    comparisons.append(compare("Verilog, stalled", network, codes, stalled.outputs, stalled.seconds, note))
     notes, faults = _cycles(made.plan, even)
+    if args.waveform:
+        notes.append(f"waveform of two inferences: {_waveform(made, codes[:2], cache, tools)}")
     return Verified(what, made.folder, samples.text, tuple(comparisons), tuple(notes), tuple(faults))
+
+
+def _waveform(made: Design, codes: IntArray, cache: Path, tools: Verilator) -> Path:
+    """The handshakes of an inference that follows another, as a picture."""
+    from flow.fileio import write_atomic
+    from flow.rtl.simulate import Stalls
+    from flow.rtl.trace import trace, waveform
+
+    path, found = made.folder / WAVEFORM, made.plan.schedule
+    drawn = trace(made.plan, codes, cache, Stalls(even=True), tools)
+    write_atomic(path, waveform(drawn, 0, found.interval + found.latency + 1))
+    return path
 
 
 def _cycles(plan: BuildPlan, found: Simulation) -> tuple[list[str], list[str]]:

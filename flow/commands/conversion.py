@@ -50,6 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--latency", type=float, metavar="US", help="solve for this latency in microseconds (default: no limit)")
     add("--lut", type=float, metavar="N", help="solve within this LUT budget (default: the run's or the board's)")
     add("--clock", type=float, metavar="MHZ", help="clock (default: the winner's, else the board's)")
+    add("--argmax", action="store_true", help="rtl: give the index of the largest output instead of all outputs")
     add(
         "--input", metavar="FORMAT",
         help="input format of a model file, as in hls4ml (default: 'ufixed<8,0>', pixels from 0 to below 1)",
@@ -102,6 +103,8 @@ def prepare(what: What, args: argparse.Namespace, backend: Backend, say: Callabl
     """
     from flow.hls.model import ModelFile
 
+    if args.argmax:
+        raise InputError("--argmax goes with --backend rtl")
     assert what.model is not None
     board = _board(what, args)
     spec, asked = spec_of(what, board, args)

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--backend", choices=tuple(BACKENDS), help="whose C++ is simulated, or rtl: Verilog (default: vitis)")
     add("--samples", type=int, default=SAMPLES, metavar="N", help="samples to compare (default: %(default)s)")
+    add("--waveform", action="store_true", help="with --backend rtl: draw the handshakes of an inference")
     conversion.arguments(parser)
 
 
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not 1 <= args.samples <= MAX_SAMPLES:
         raise InputError(f"--samples must be from 1 to {MAX_SAMPLES:,}, not {args.samples}")
+    if args.waveform and args.backend != "rtl":
+        raise InputError("--waveform goes with --backend rtl")
     (chosen,) = what.resolve(args.what, run=args.run, runs=args.runs)
     found: Verified = backend(args.backend).verify(chosen, args, say)
     if args.json:

@@ -76,6 +76,14 @@ def compare_codes(
     return replace(_compare(name, expected, values, seconds), note=note)
 
 
+def compare_largest(
+    name: str, network: QuantizedNetwork, codes: IntArray, found: IntArray, seconds: float, note: str = ""
+) -> Comparison:
+    """The index of the largest output, of shape (n, 1), that something computed, against the integers."""
+    expected = forward(network, codes).argmax(axis=-1)[:, None]
+    return replace(_compare(name, expected.astype(np.float64), found.astype(np.float64), seconds), note=note)
+
+
 def keras_outputs(model: Any, network: QuantizedNetwork, codes: IntArray) -> NDArray[np.float64]:
     """The values QKeras computes for input codes."""
     from keras import ops

@@ -15,9 +15,11 @@ from flow.network.fixed import FixedFormat
 from flow.network.quantized import QUANTIZE_OPS, QuantizedLayer, QuantizedNetwork
 from flow.rtl.folding import CHANNEL_OPS, FOLDED_OPS, Fold, Folding, check_folding
 from flow.rtl.mac import STYLES, WeightCode, sum_bits, weight_code
-from flow.rtl.window import Window, window_of
+from flow.rtl.window import Window, bits_for, window_of
 
-Kind = Literal["input", "mac", "unrolled", "pool", "lanes", "scale", "merge", "concat", "pad", "narrow", "widen"]
+Kind = Literal[
+    "input", "mac", "unrolled", "pool", "lanes", "scale", "merge", "concat", "pad", "narrow", "widen", "argmax"
+]
 
 MAX_BEAT_BITS = 1 << 16
 """Widest stream: beyond it no FPGA has the wires, and simulators slow down."""
@@ -75,6 +77,11 @@ class Design:
     nodes: tuple[Node, ...]
 
     @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of a result: that of the network, or (1,) for the index of the largest output."""
+        return (1,) if self.nodes[-1].kind == "argmax" else self.network.output_shape
+
+    @property
     def consumers(self) -> list[list[tuple[int, int]]]:
         """For each node, the (node, input number) that read it."""
         found: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
@@ -120,7 +127,16 @@ class _Builder:
             self.results[index] = self.layer(layer)
         if self.nodes[-1].kind == "input" or self.results[len(network.layers) - 1] != len(self.nodes) - 1:
             raise InputError("the network's last layer changes nothing that has hardware")
+        if self.folding.argmax:
+            self.argmax()
         return Design(network, tuple(self.nodes))
+
+    def argmax(self) -> None:
+        """Give the index of the largest output only."""
+        source = self.lanes(len(self.nodes) - 1, 1, "argmax")
+        bits = bits_for(self.network.output_shape[-1])
+        out = Stream(1, 1, 1, FixedFormat(bits, bits, signed=False))
+        self.add(Node(self.unique("argmax"), "argmax", (source,), out))
 
     def add(self, node: Node) -> int:
         if node.stream.bits > MAX_BEAT_BITS:

@@ -22,7 +22,7 @@ _STYLE = (
     ".w{stroke:#52606d;fill:none}.b{fill:#2f6fb0}.m{fill:#d2691e}.t{fill:#e4e7eb}"
 )
 
-SMALL = ("narrow", "widen")
+SMALL = ("narrow", "widen", "argmax")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def _what(node: Node) -> str:
     """What a module does, in a line."""
     if node.kind == "input":
         return "input stream"
+    if node.kind == "argmax":
+        return "index of the largest output"
     if node.kind in SMALL:
         return f"1 beat to {node.ratio}" if node.kind == "narrow" else f"{node.ratio} beats to 1"
     layer = node.layer

@@ -49,10 +49,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folding:
-    """The fold of each layer by name, and the channels of the network's input that arrive in a cycle."""
+    """The fold of each layer by name, the channels of the network's input that arrive in a cycle, and ``argmax``:
+    whether the design gives the index of the largest output instead of all of them."""
 
     folds: Mapping[str, Fold] = field(default_factory=dict)
     input_lanes: int = 1
+    argmax: bool = False
 
     def of(self, layer: QuantizedLayer) -> Fold:
         """The fold of a layer; one at a time for what is not named."""
@@ -61,13 +63,13 @@ class Folding:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         folds = {name: dataclasses.asdict(fold) for name, fold in sorted(self.folds.items())}
-        return {"input_lanes": self.input_lanes, "folds": folds}
+        return {"input_lanes": self.input_lanes, "folds": folds, "argmax": self.argmax}
 
     @classmethod
     def from_dict(cls, data: Any) -> Folding:
         """The folding of :meth:`to_dict`. Raises InputError naming what is wrong."""
         if not isinstance(data, dict) or not isinstance(data.get("folds"), dict) or set(data) != _KEYS:
-            raise InputError("a folding has the fields input_lanes and folds")
+            raise InputError("a folding has the fields input_lanes, folds and argmax")
         folds = {}
         for name, item in data["folds"].items():
             if not isinstance(item, dict) or set(item) - _FOLD_TYPES.keys():
@@ -78,10 +80,12 @@ class Folding:
             folds[str(name)] = Fold(**item)
         if type(data["input_lanes"]) is not int:
             raise InputError(f"folding: input_lanes can't be {data['input_lanes']!r}")
-        return cls(folds, data["input_lanes"])
+        if type(data["argmax"]) is not bool:
+            raise InputError(f"folding: argmax can't be {data['argmax']!r}")
+        return cls(folds, data["input_lanes"], data["argmax"])
 
 
-_KEYS = {"input_lanes", "folds"}
+_KEYS = {"input_lanes", "folds", "argmax"}
 _FOLD_TYPES = {"outputs": int, "inputs": int, "style": str, "engine": str}
 
 
@@ -113,6 +117,8 @@ def check_folding(network: QuantizedNetwork, folding: Folding) -> None:
         if layer is None or not is_folded(layer):
             raise InputError(f"folding: there is no layer {name!r} with a fold of its own")
         _check_fold(layer, fold)
+    if folding.argmax and len(network.output_shape) != 1:
+        raise InputError(f"folding: the largest output is asked for, but outputs are of shape {network.output_shape}")
     if folding.input_lanes < 1 or network.input_shape[-1] % folding.input_lanes:
         raise InputError(
             f"folding: {folding.input_lanes} lanes do not divide the {network.input_shape[-1]} channels of the input"

@@ -72,7 +72,7 @@ def build_plan(network: QuantizedNetwork, folding: Folding) -> BuildPlan:
     found = schedule_design(design)
     emitted = [emit(design, i, found) for i, node in enumerate(design.nodes) if node.layer is not None]
     library = {name for module in emitted for name in module.library}
-    library |= {f"flow_{node.kind}" for node in design.nodes if node.kind in ("narrow", "widen")}
+    library |= {f"flow_{node.kind}" for node in design.nodes if node.kind in ("narrow", "widen", "argmax")}
     library |= {"flow_fifo"} if found.fifos else set()
     library |= {"flow_fork"} if any(len(readers) > 1 for readers in design.consumers) else set()
     files = {f"{name}.v": library_text(name) for name in sorted(library)}
@@ -156,7 +156,13 @@ def _node(design: Design, found: Schedule, index: int) -> list[str]:
         if prefix != "out":
             lines += _declare(prefix, node.stream.bits)
         parameters: dict[str, int | str] = {}
-        if node.layer is None:
+        if node.kind == "argmax":
+            values = design.nodes[node.inputs[0]].stream
+            parameters = {
+                "BITS": values.bits, "SIGNED": int(values.format.signed), "COUNT": values.beats,
+                "INDEX_BITS": node.stream.bits,
+            }  # fmt: skip
+        elif node.layer is None:
             width = design.nodes[node.inputs[0]].stream.bits if node.kind == "widen" else node.stream.bits
             parameters = {"WIDTH": width, "RATIO": node.ratio}
         lines += instance(_module(node), f"u_{node.name}", parameters, ports)

@@ -186,8 +186,9 @@ class _Play:
             return taken
         if node.kind == "unrolled":
             return self._unrolled(node, taken)
-        if node.kind == "widen":
-            return np.asarray(taken[node.ratio - 1 :: node.ratio] + 1, dtype=np.int64)
+        if node.kind in ("widen", "argmax"):
+            apart = node.ratio if node.kind == "widen" else self.design.nodes[node.inputs[0]].stream.beats
+            return np.asarray(taken[apart - 1 :: apart] + 1, dtype=np.int64)
         return np.asarray(taken + 1, dtype=np.int64)
 
     def _unrolled(self, node: Node, taken: Times) -> Times:

@@ -87,7 +87,7 @@ def simulate(
         most_cycles=_SLACK * (count * interval + plan.schedule.latency + 1000), timeout_s=timeout_s,
     )  # fmt: skip
     taken, given = times[: count * source.beats], times[count * source.beats : -1]
-    outputs = from_words(words, last).reshape(count, *network.output_shape)
+    outputs = from_words(words, last).reshape(count, *plan.design.output_shape)
     return Simulation(outputs, taken[:: source.beats], given[last.beats - 1 :: last.beats], int(times[-1]), seconds)
 
 

@@ -92,6 +92,19 @@ def test_a_winner_agrees_on_every_bit_in_the_cycles_promised(runs: Path, flow: F
     assert not found["faults"]
 
 
+def test_the_largest_output_alone_is_compared_and_drawn(runs: Path, flow: Flow, with_verilator: None) -> None:
+    found = flow.json("verify", "w1", "--runs", runs, "--backend", "rtl", "--samples", "5", "--argmax", "--waveform")
+    assert [(c["name"], c["outputs"], c["different"]) for c in found["comparisons"]] == [
+        ("QKeras", 50, 0), ("Verilog", 5, 0), ("Verilog, stalled", 5, 0),
+    ]  # fmt: skip
+    folder = Path(found["project"])
+    assert "an inference every" in (folder / "waveform.svg").read_text(encoding="utf-8")
+    assert "index of the largest output" in (folder / "design.svg").read_text(encoding="utf-8")
+    for command, option in (("convert", "--argmax"), ("verify", "--argmax"), ("verify", "--waveform")):
+        refused = flow(command, "w1", "--runs", runs, option)
+        assert (refused.code, refused.error) == (2, f"flow: error: {option} goes with --backend rtl")
+
+
 def test_cycles_that_were_not_promised_are_a_fault(tmp_path: Path, with_verilator: None) -> None:
     network = dense_network()
     plan = build_plan(network, serial_folding(network))

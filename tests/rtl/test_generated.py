@@ -9,9 +9,11 @@ import pytest
 
 from flow.network.quantized import QuantizedNetwork
 from flow.network.quantized_reference import forward
+from flow.rtl.diagram import block_diagram
 from flow.rtl.folding import Fold, Folding, serial_folding
 from flow.rtl.mac import STYLES
 from flow.rtl.plan import build_plan
+from flow.rtl.price import load_prices
 from flow.rtl.simulate import Stalls, simulate
 from flow.rtl.verilator import Verilator
 from tests.rtl.builder import conv_network, dense_network, weights
@@ -45,6 +47,26 @@ def check(network: QuantizedNetwork, folding: Folding, seed: int, verilator: Ver
 def test_a_random_network_is_bit_and_cycle_exact(seed: int, verilator: Verilator, cache: Path) -> None:
     network = random_network(seed)
     check(network, random_folding(network, seed), seed, verilator, cache)
+
+
+@pytest.mark.parametrize("lanes", [1, 5])
+def test_the_index_of_the_largest_output_is_given(lanes: int, verilator: Verilator, cache: Path) -> None:
+    network = dense_network()
+    last = network.layers[-1]
+    assert last.output.signed
+    name = next(layer.name for layer in reversed(network.layers) if layer.op == "dense")
+    lanes = lanes if last.out_shape[-1] % lanes == 0 else last.out_shape[-1]
+    plan = build_plan(network, Folding({name: Fold(lanes, 1)}, argmax=True))
+    codes = random_codes(network, 40, 3)
+    expected = forward(network, codes).argmax(axis=-1)[:, None]
+    even = simulate(plan, codes, cache, Stalls(even=True), verilator)
+    assert (even.outputs == expected).all()
+    assert (even.interval, even.latency) == (plan.schedule.interval, plan.schedule.latency)
+    assert (simulate(plan, codes, cache, Stalls(30, 40, 1), verilator).outputs == expected).all()
+    assert "argmax" in block_diagram(plan.design, plan.schedule)
+    prices = load_prices("xc7")
+    assert prices is not None
+    assert prices.design(plan.design, plan.schedule, "part", 100.0).resources.lut is not None
 
 
 @pytest.mark.parametrize("style", STYLES)
