@@ -28,6 +28,7 @@ SPEC = $(call option,dataset,DATASET) $(call option,space,SPACE) $(call option,l
 help:
 	@echo "make search BOARD=pynq-z2   search networks for a board (flow boards lists them)"
 	@echo "                            [DATASET= SPACE= LUT= FPS= LATENCY= CLOCK= TRIALS= TIME= SEED= NAME= SAMPLER= MODE= JOBS=]"
+	@echo "                            with an HLS tool on PATH, or named, what could win is synthesized: [TOOL= SYNTH_JOBS= SYNTH_MEMORY=]"
 	@echo "make bitstream              make the latest run's best winner run on its board: project, and bitstream with Vivado"
 	@echo "                            [BOARD= WINNER= RUN= BACKEND= CLOCK= FPS= TOOL= OUT= SEED= TIMEOUT= EMIT_ONLY=1 ILA=1 FLASH=1]"
 	@echo "make ci [BOARD=pynq-z2 ...] estimator only, fixed seed, JSON on stdout, within 3 minutes: for a CI job"
@@ -42,7 +43,8 @@ help:
 
 search: $(BIN)/main.stamp
 	@$(BIN)/flow search $(call option,board,BOARD) $(SPEC) $(call option,trials,TRIALS) $(call option,time,TIME) \
-	  $(call option,seed,SEED) $(call option,name,NAME) $(call option,mode,MODE)
+	  $(call option,seed,SEED) $(call option,name,NAME) $(call option,mode,MODE) $(call option,tool,TOOL) \
+	  $(call option,synth-jobs,SYNTH_JOBS) $(call option,synth-memory,SYNTH_MEMORY)
 
 compare: $(BIN)/main.stamp
 	@$(BIN)/flow compare $(call option,datasets,DATASETS) $(call option,board,BOARD) $(call option,seeds,SEEDS) \

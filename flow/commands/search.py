@@ -39,6 +39,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--class-weights", action="store_true", default=given, help="weigh classes by their frequency")
     parser.add_argument("--estimator-only", action="store_true", default=given, help="never look for a vendor tool")
+    parser.add_argument(
+        "--tool",
+        default=given,
+        metavar="PATH",
+        help="the HLS tool that could-be winners are synthesized with: its name, program or installation folder "
+        "(default: the one on PATH, if any)",
+    )
+    parser.add_argument(
+        "--synth-jobs", type=int, default=given, metavar="N", help="syntheses at once, up to 4 (default: 2)"
+    )
+    parser.add_argument(
+        "--synth-memory",
+        type=float,
+        default=given,
+        metavar="GIB",
+        help="memory of all syntheses together (default: 70%% of the machine's)",
+    )
+    parser.add_argument(
+        "--synth-timeout", type=float, default=given, metavar="S", help="time limit of a synthesis (default: 3600)"
+    )
     parser.add_argument("--name", help="name of the run (default: date and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name (default: the latest)")
     parser.add_argument("--overwrite", action="store_true", help="empty the run --name if it exists")
@@ -51,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
     asked = {"lut": args.lut, "fps": args.fps, "latency_us": args.latency, "clock_mhz": args.clock}
     names = ("board", "dataset", "space", "trials", "time_s", "seed", "sampler", "mode", "bound", "jobs",
-             "epochs_short", "epochs_full", "epochs_total", "class_weights", "estimator_only")  # fmt: skip
+             "epochs_short", "epochs_full", "epochs_total", "class_weights", "estimator_only", "tool", "synth_jobs",
+             "synth_memory", "synth_timeout")  # fmt: skip
     asked = {n: v for n, v in asked.items() if v is not None} | {n: getattr(args, n) for n in names if hasattr(args, n)}
     return run_search(
         asked, root=args.runs, name=args.name, resume=args.resume, overwrite=args.overwrite, as_json=args.json

@@ -83,8 +83,11 @@ class SynthPool:
         self._cancel = threading.Event()
         self._threads = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="synth")
 
-    def submit(self, folder: Path) -> Future[SynthResult]:
-        """Have the project in ``folder`` synthesized; the future has the result or the error."""
+    def submit(self, folder: Path | Callable[[], Path]) -> Future[SynthResult]:
+        """Have the project in ``folder`` synthesized; the future has the result or the error.
+
+        A function is called for the folder when it is the project's turn, and may wait for it to be written.
+        """
         return self._threads.submit(self._run, folder)
 
     def cancel(self) -> None:
@@ -95,9 +98,10 @@ class SynthPool:
         """Wait for all runs, cancelled or not."""
         self._threads.shutdown(wait=True)
 
-    def _run(self, folder: Path) -> SynthResult:
+    def _run(self, project: Path | Callable[[], Path]) -> SynthResult:
         if self._cancel.is_set():
-            raise Cancelled(f"{folder}: cancelled before it started", "cancelled")
+            raise Cancelled("cancelled before it started", "cancelled")
+        folder = project if isinstance(project, Path) else project()
         if self._budget is None:
             return synthesize(folder, self.hls, self.vivado, self.options, self._cancel)
         self._budget.take(self._each, self._cancel.is_set)

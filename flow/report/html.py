@@ -79,6 +79,7 @@ def page(view: RunView) -> dict[str, Any]:
                 "lut": text.amount(e.predicted.resources.lut if e.predicted else None),
                 "network": _network(e.candidate),
                 "failed": e.status == "failed",
+                "unfit": e.unfit,
             }
             for e in view.evaluations
         ],

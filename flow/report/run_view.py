@@ -32,7 +32,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One candidate that was tried. ``validation`` is the accuracy of its highest rung, ``None`` if it has none."""
+    """One candidate that was tried. ``validation`` is the accuracy of its highest rung, ``None`` if it has none.
+
+    ``unfit``: the limits that it is beyond as a tool reported it, in words; ``None`` if no tool said so.
+    """
 
     digest: str
     number: int
@@ -43,6 +46,7 @@ class Evaluated:
     rungs: Mapping[str, Rung]
     validation: float | None
     test: float | None
+    unfit: str | None = None
 
     @property
     def rung(self) -> str | None:
@@ -230,6 +234,7 @@ def _evaluation(raw: Any, folder: str) -> Evaluated:
         rungs=rungs,
         validation=_share(accuracies.get("validation"), "accuracy.validation"),
         test=_share(accuracies.get("test"), "accuracy.test"),
+        unfit=str(data["unfit"]) if data.get("unfit") else None,
     )
 
 

@@ -37,10 +37,12 @@ def board_capacity(view: RunView) -> Resources | None:
 
 
 def counts(view: RunView) -> dict[str, int]:
-    """How many candidates were tried, fully trained, failed and rejected, and how many won."""
+    """How many candidates were tried, fully trained, measured, failed and rejected, and how many won."""
     return {
         "tried": len(view.evaluations),
         "fully_trained": sum("full" in e.rungs for e in view.evaluations),
+        "measured": sum(any(m.source != "predicted" for m in e.measurements) for e in view.evaluations),
+        "unfit": sum(e.unfit is not None for e in view.evaluations),
         "failed": sum(e.status == "failed" for e in view.evaluations),
         "rejected": sum(view.rejected.values()),
         "winners": len(view.winners),
@@ -87,6 +89,8 @@ def show_text(view: RunView) -> str:
         f"rejected  {n['rejected']:,} before training",
         f"time      {duration(view.elapsed_s)}, training {duration(view.training_s)} (all workers)",
     ]
+    if s.get("synthesis"):
+        lines.append(f"synthesis {s['synthesis']}: {n['measured']} measured, {n['unfit']} of them do not fit")
     if best is not None:
         lines.append(f"best      {accuracy(best.validation)} {best_note(best)}")
     blocks = ["\n".join(_cut(line) for line in lines)]
@@ -98,6 +102,9 @@ def show_text(view: RunView) -> str:
     if view.rejected:
         rows = [[f"{count:,}", _cut(reason, WIDTH - 20)] for reason, count in view.rejected.items()]
         blocks.append(table(["rejected", "why"], rows, right=(0,)))
+    unfit = [[str(e.number), _cut(e.unfit, WIDTH - 20)] for e in view.evaluations if e.unfit]
+    if unfit:
+        blocks.append(table(["does not fit", "as reported"], unfit, right=(0,)))
     if view.failures:
         rows = [[str(f.number), _cut(f.rung, 8), _cut(f.error, WIDTH - 30)] for f in view.failures]
         blocks.append(table(["failed", "rung", "why"], rows, right=(0,)))

@@ -29,7 +29,8 @@ class Checked:
     """What the free rungs say of each code. ``violation`` is 0 where feasible, else by what share of the limits it
     misses them at least, summed over the limits. Invalid codes are beyond all valid ones, by how many rules they break.
 
-    ``cost`` is the objective to be minimised: predicted LUTs, in the middle of their interval.
+    ``cost`` is the objective to be minimised: predicted LUTs, in the middle of their interval, without the factor that
+    reports have taught this run: so costs from before and after a correction can be compared.
     """
 
     feasible: NDArray[np.bool_]
@@ -64,6 +65,8 @@ class Checker:
     ) -> None:
         self.space, self.task, self.spec, self.family = space, task, spec, family
         self.estimator = estimator
+        self.scale = 1.0
+        """What the estimator's LUTs were multiplied by to correct them."""
 
     def check(self, codes: Codes) -> Checked:
         """The verdict on ``codes``, shape (n, decisions)."""
@@ -72,7 +75,7 @@ class Checker:
         valid = batch.broken == 0
         feasible = valid & solution.feasible
         violation = np.where(valid, solution.violation, INVALID * batch.faults)
-        return Checked(feasible, violation, solution.lut, batch.broken, solution)
+        return Checked(feasible, violation, solution.lut / self.scale, batch.broken, solution)
 
     def features(self, codes: Codes) -> NDArray[np.float64]:
         """What samplers may compare networks by: shape (n, features), 0 for what breaks a rule."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import flow
-from flow.errors import InputError
+from flow.errors import InputError, ToolError
 from flow.network.datasets import load_dataset
+from flow.search.entry import Entry
 from flow.search.pool import PoolSettings, WorkerPool
 from flow.space.candidate import Candidate
 
@@ -78,6 +79,22 @@ class TrainingEvaluator:
         if rung not in RUNGS:
             raise InputError(f"unknown rung {rung!r}, known: {', '.join(RUNGS)}")
         return self._pool.submit({"candidate": candidate.to_dict(), "rung": rung})
+
+    def write_project(self, entry: Entry, target: Mapping[str, Any]) -> Callable[[], Path]:
+        """Queue the writing of a fully trained candidate's HLS project, built as its implementation says.
+
+        The returned function waits for its folder, and raises ToolError if it could not be written.
+        """
+        job = {"candidate": entry.candidate.to_dict(), "rung": "project", "target": dict(target)}
+        wait = self._pool.submit({**job, "implementation": entry.implementation.to_dict()})
+
+        def folder() -> Path:
+            result = wait()
+            if not result["ok"]:
+                raise ToolError(f"its HLS project can't be written: {result['error']}")
+            return Path(result["folder"])
+
+        return folder
 
     def close(self) -> None:
         """End the workers at once; what they were computing is lost, files stay whole."""

@@ -56,6 +56,10 @@ class FeasibleCodes:
         self.taken.add(key)
         return self.costs[key]
 
+    def recheck(self) -> None:
+        """Forget what was found feasible and not proposed yet: the checker judges otherwise now."""
+        self._pool, self._barren = [], False
+
     def cost(self, code: Codes) -> float:
         """The cost of a code that was found feasible. Raises KeyError for any other."""
         return self.costs[code.tobytes()]

@@ -1,4 +1,5 @@
-"""The search loop: propose, refuse for free, train briefly, train fully what could still win, keep the Pareto front.
+"""The search loop: propose, refuse for free, train briefly, train fully and synthesize what could still win, keep the
+Pareto front.
 
 Determinism: results are taken in the order of the tickets, and a new ticket is made only when the oldest has been
 taken. So every decision depends on the seed and on earlier results, never on how many workers there are or which is
@@ -10,15 +11,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flow.errors import ToolError
-from flow.estimate.predict import predict
-from flow.implement.solver import Implementation, solve
 from flow.network.network import build_network
-from flow.resources import Measurement
 from flow.search.check import checker_for
+from flow.search.entry import Entry
+from flow.search.feedback import Feedback, Synthesizer
 from flow.search.journal import StudyJournal
 from flow.search.measured import measured_in
 from flow.search.modes import proposer_for
@@ -36,6 +36,9 @@ NEW_UNTIL = 0.85
 
 HOPELESS = 6
 """Failures from the start without one success after which a search gives up: it is not the candidates then."""
+
+RUNG = "hls"
+"""What logs and displays call the synthesis of a candidate."""
 
 LOG_REJECTED_EVERY = 10
 """Proposals between two log entries that count the refused candidates."""
@@ -64,47 +67,6 @@ class Display(Protocol):
         """What is going on."""
 
 
-@dataclass
-class Entry:
-    """One candidate under evaluation and all that is known of it."""
-
-    proposal: Proposal
-    candidate: Candidate
-    implementation: Implementation
-    measurement: Measurement
-    cost: float
-    rungs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    test: float | None = None
-    error: str | None = None
-    measured: list[dict[str, Any]] = field(default_factory=list)
-    """What tools measured of it, as its file has it; none is lost when the file is written again."""
-
-    @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy of the highest rung done."""
-        for rung in ("full", "short"):
-            if rung in self.rungs:
-                return float(self.rungs[rung]["val_accuracy"])
-        return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of ``evaluation.json``."""
-        return {
-            "schema": 1,
-            "digest": self.candidate.digest,
-            "number": self.proposal.number,
-            "stage": self.proposal.stage,
-            "status": "failed" if self.error else "done",
-            "error": self.error,
-            "candidate": self.candidate.to_dict(),
-            "implementation": self.implementation.to_dict(),
-            "measurements": [self.measurement.to_dict(), *self.measured],
-            "cost": self.cost,
-            "rungs": self.rungs,
-            "accuracy": {"validation": self.accuracy, "test": self.test},
-        }
-
-
 Ticket = tuple[Entry, str, Callable[[], dict[str, Any]]]
 """A candidate, the rung it is on, and the function that waits for the result."""
 
@@ -129,19 +91,32 @@ class Search:
     """One run of the loop; see the module. ``floor``: validation accuracy a winner must be above."""
 
     def __init__(
-        self, problem: Problem, run: RunDirectory, evaluator: Evaluator, display: Display, floor: float = 0.0
+        self,
+        problem: Problem,
+        run: RunDirectory,
+        evaluator: Evaluator,
+        display: Display,
+        floor: float = 0.0,
+        synthesizer: Synthesizer | None = None,
     ) -> None:
         self.problem, self.run, self.evaluator, self.display = problem, run, evaluator, display
         self.floor = floor
-        self.proposer = proposer_for(problem, checker_for(problem))
+        self.feedback = Feedback(problem, run, synthesizer)
+        self.checker = checker_for(problem)
+        self.proposer = proposer_for(problem, self.checker)
         self.journal = StudyJournal(run.path / "study.journal", problem.space)
         self.replay = run.evaluated()
         self.entries: list[Entry] = []
         self.promotions: deque[Entry] = deque()
+        self.untold: list[Entry] = []
+        """Fully trained entries that the sampler hears of when their synthesis is done, or not worth it any more."""
+        self.changed: list[Entry] = []
+        """Entries that are predicted otherwise than their files say."""
         self.gains: list[float] = []
         self.epochs = 0
         """Epochs of all trainings started, those that an earlier sitting has on disk included."""
         self.exhausted = self.timed_out = False
+        self.waited = 0.0
 
     def go(self) -> Outcome:
         """Search until the trials, the time or the space are used up. Interrupts pass through; all done is on disk.
@@ -149,25 +124,32 @@ class Search:
         Raises ToolError if the first candidates fail one and all, or the run directory can't be written.
         """
         tickets: deque[Ticket] = deque()
-        started, cpu, waited = time.monotonic(), time.thread_time(), 0.0
+        started, cpu = time.monotonic(), time.thread_time()
         while True:
             while len(tickets) < self.problem.settings.window:
                 ticket = self.next_ticket()
                 if ticket is None:
                     break
                 tickets.append(ticket)
-            if not tickets:
+            self.synthesize()
+            if tickets:
+                entry, rung, wait = tickets.popleft()
+                before = time.monotonic()
+                result = wait()
+                self.waited += time.monotonic() - before
+                self.take(entry, rung, result)
+            elif self.feedback.out:
+                self.take_synthesis()
+            else:
                 break
-            entry, rung, wait = tickets.popleft()
-            before = time.monotonic()
-            result = wait()
-            waited += time.monotonic() - before
-            self.take(entry, rung, result)
+        for entry in self.changed:
+            if entry.rungs or entry.error:
+                self.run.write_evaluation(entry.to_dict())
         self.log_rejected()
         spent = len(self.entries) < self.problem.settings.trials
         reason = "training budget" if spent else "trials"
         reason = "space exhausted" if self.exhausted else "time" if self.timed_out else reason
-        worked, cpu = time.monotonic() - started - waited, time.thread_time() - cpu
+        worked, cpu = time.monotonic() - started - self.waited, time.thread_time() - cpu
         return Outcome(self.entries, self.front(), reason, self.proposer, worked, cpu)
 
     def next_ticket(self) -> Ticket | None:
@@ -224,13 +206,15 @@ class Search:
         """The candidate of a proposal with its implementation and prediction."""
         problem = self.problem
         candidate = problem.space.candidate(proposal.code, problem.task)
-        network = build_network(candidate)
-        implementation = solve(network, proposal.spec or problem.spec, problem.board.family)
-        prediction = predict(network, implementation, problem.board.part, problem.board.family)
-        entry = Entry(proposal, candidate, implementation, prediction.total, proposal.cost)
+        built = self.feedback.build(build_network(candidate), proposal.spec or problem.spec)
+        implementation, prediction, doubt = built
+        cost = proposal.cost * (self.feedback.scale if proposal.final else 1.0)
         # Nobody else writes to a run while a search has it, so reading once is enough.
-        entry.measured = measured_in(self.run.evaluation(candidate.digest))
-        return entry
+        stored = self.run.evaluation(candidate.digest)
+        return Entry(
+            proposal, candidate, implementation, prediction, cost, doubt=doubt, measured=measured_in(stored),
+            test=stored["accuracy"]["test"] if stored else None,
+        )  # fmt: skip
 
     def known(self, entry: Entry, rung: str) -> dict[str, Any] | None:
         """The result of a rung that an earlier sitting has on disk; None if there is none."""
@@ -285,17 +269,83 @@ class Search:
         self.display.finished(number, rung, accuracy, entry.measurement.resources.lut, best)
         if rung == "short" and self.could_win(entry):
             self.promotions.append(entry)
+        elif rung == "full" and entry in self.wanted():
+            self.untold.append(entry)
         else:
             self.tell(entry)
 
+    def synthesize(self) -> None:
+        """Have synthesized what is on the front and not measured yet; wait for results where too many are out."""
+        while ready := [e for e in self.wanted() if self.time_for_synthesis(e)]:
+            if self.feedback.room:
+                self.feedback.start(ready[0])
+            else:
+                self.take_synthesis()
+        wanted = self.wanted()
+        self.timed_out = self.timed_out or bool(wanted)
+        for entry in [e for e in self.untold if not self.feedback.is_out(e)]:
+            self.untold.remove(entry)
+            self.tell(entry)
+
+    def wanted(self) -> list[Entry]:
+        """The entries that are likely to win, but not measured, in the order of their proposal."""
+        if self.feedback.synthesizer is None:
+            return []
+        front = self.front(likely=True)
+        return sorted((e for e in front if self.feedback.wants(e)), key=lambda e: e.proposal.number)
+
+    def time_for_synthesis(self, entry: Entry) -> bool:
+        """Whether a synthesis can end before the time limit; the first one is always done."""
+        feedback = self.feedback
+        if not feedback.done or feedback.known(entry) is not None:
+            return True
+        return self.run.elapsed_s + feedback.slowest_s <= self.problem.settings.time_s
+
+    def take_synthesis(self) -> None:
+        """Record what a tool says of one entry, and go by the corrected predictor from here on."""
+        feedback, before = self.feedback, time.monotonic()
+        if not feedback.out[0][2]:
+            self.display.stage(f"synthesis of candidate {feedback.out[0][0].proposal.number}")
+        entry, synthesis, cached = feedback.take()
+        self.waited += time.monotonic() - before
+        number, accuracy, measured = entry.proposal.number, entry.accuracy, synthesis.measured
+        about = {"number": number, "digest": entry.candidate.digest, "rung": RUNG, "tool": synthesis.tool}
+        if not cached:
+            self.run.write_evaluation(entry.to_dict())
+        if measured is None:
+            if not cached:
+                self.run.log("failed", **about, error=synthesis.error)
+            self.display.failed(number, str(synthesis.error))
+            if feedback.gave_up:
+                self.run.log("synthesis given up", tool=synthesis.tool, error=feedback.gave_up)
+            return
+        lut = measured.resources.lut
+        if not cached:
+            more = {"lut": lut, "misses": list(synthesis.misses), "seconds": synthesis.seconds}
+            self.run.log("done", **about, val_accuracy=accuracy, **more)
+        self.checker.estimator, self.checker.scale = feedback.estimator, feedback.scale
+        self.proposer.recheck()
+        self.exhausted = False
+        self.changed += [e for e in self.entries if feedback.rebuild(e) and e not in self.changed]
+        assert accuracy is not None
+        if synthesis.misses:
+            self.display.failed(number, f"does not fit as {synthesis.tool} reports it: {'; '.join(synthesis.misses)}")
+        else:
+            self.display.finished(number, RUNG, accuracy, lut, entry in self.front(final=False))
+
     def tell(self, entry: Entry) -> None:
-        """Tell sampler and journal what became of an entry: once, when no further rung follows."""
-        self.proposer.tell(entry.proposal, entry.accuracy, entry.cost)
+        """Tell sampler and journal what became of an entry: once, when no further rung follows.
+
+        Costs are told as the uncorrected predictor would have them: what was told before a correction stays comparable.
+        """
+        cost = entry.cost / (self.feedback.scale if entry.proposal.final else 1.0)
+        accuracy = None if entry.unfit else entry.accuracy
+        self.proposer.tell(entry.proposal, accuracy, cost)
         self.journal.tell(
             entry.proposal.number,
             entry.proposal.code,
-            entry.accuracy,
-            entry.cost,
+            accuracy,
+            cost,
             {"digest": entry.candidate.digest, "rungs": list(entry.rungs)},
         )
 
@@ -313,13 +363,16 @@ class Search:
         return not any(
             "full" in other.rungs and other.cost <= entry.cost and other.rungs["full"]["val_accuracy"] >= hope
             for other in self.entries
-            if other.proposal.stage == entry.proposal.stage
+            if other.proposal.stage == entry.proposal.stage and self.feedback.stands(other)
         )
 
-    def front(self, final: bool = True) -> list[Entry]:
-        """The Pareto-optimal entries, cheapest first: of fully trained ones if ``final``, else of all with a result."""
+    def front(self, final: bool = True, likely: bool = False) -> list[Entry]:
+        """The Pareto-optimal entries, cheapest first: of fully trained ones if ``final``, else of all with a result.
+
+        ``likely``: see ``Feedback.stands``.
+        """
         done = [e for e in self.entries if e.accuracy is not None and (not final or "full" in e.rungs)]
-        done = [e for e in done if e.proposal.final]
+        done = [e for e in done if e.proposal.final and self.feedback.stands(e, likely)]
         done = [e for e in done if (e.accuracy or 0.0) > self.floor]
         points = [(float(e.accuracy or 0.0), e.cost) for e in done]
         return [done[i] for i in pareto_front(points)]

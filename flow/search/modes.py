@@ -106,6 +106,11 @@ class PartsProposer:
         """How many codes were refused, by reason."""
         return sum((part.rejected for part in self.parts), Counter())
 
+    def recheck(self) -> None:
+        """See ``Proposes.recheck``."""
+        for part in self.parts:
+            part.proposer.recheck()
+
     def part(self, checker: Narrowed) -> Part:
         """A new part; its seed follows from that of the search and how many came before."""
         added = Part(checker, self.sampler, (self.seed + 7919 * len(self.parts)) % 2**31)

@@ -47,7 +47,10 @@ class Proposes(Protocol):
         """
 
     def tell(self, proposal: Proposal, accuracy: float | None, cost: float) -> None:
-        """The result of a proposal; ``accuracy`` None if it failed."""
+        """The result of a proposal; ``accuracy`` None if it failed, or turned out not to fit."""
+
+    def recheck(self) -> None:
+        """The checker judges otherwise from here on."""
 
 
 class Proposer:
@@ -89,3 +92,7 @@ class Proposer:
     def tell(self, proposal: Proposal, accuracy: float | None, cost: float) -> None:
         """The result of a proposal; ``accuracy`` None if it failed."""
         self.sampler.tell(proposal.code, accuracy, cost)
+
+    def recheck(self) -> None:
+        """The checker judges otherwise from here on."""
+        self.codes.recheck()

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 from flow.errors import FlowError, InputError, MissingDependency, ToolError
 from flow.search.settings import Problem, SearchSettings, as_yaml, check_run_name, from_yaml, resolve
 from flow.search.store import RunDirectory
+from flow.search.synthesis import find_tool
 from flow.search.winners import winners_dict
 from flow.versions import versions
 
 if TYPE_CHECKING:
+    from flow.hls.tools import Tool
     from flow.search.loop import Outcome, Search
 
 NEEDED = {"optuna": "optuna", "keras": "keras", "qkeras": "qkeras-v3"}
 """Modules a search imports, by the distribution that brings them."""
 
-RESUMABLE = ("trials", "time_s", "jobs")
-"""Settings a resumed run may be given anew: they only say how far to go."""
+RESUMABLE = ("trials", "time_s", "jobs", "tool", "synth_jobs", "synth_memory", "synth_timeout")
+"""Settings a resumed run may be given anew: they only say how far to go, and what may be taken meanwhile."""
 
 
 def run_search(
@@ -57,11 +59,12 @@ def run_search(
         else:
             settings = _new_settings(asked)
         problem = resolve(settings)
+        tool = find_tool(problem, run.settings().get("synthesis") if resume else None, resume)
         fingerprint, guess = _look_at(settings.dataset)
         if not resume:
             run = RunDirectory.create(root, _run_name(name, root), overwrite)
             held.callback(run.close)
-        return _search(problem, run, fingerprint, guess, resume, as_json)
+        return _search(problem, run, tool, fingerprint, guess, resume, as_json)
 
 
 def _new_settings(asked: Mapping[str, Any]) -> SearchSettings:
@@ -115,18 +118,22 @@ def _look_at(dataset: str) -> tuple[str, float]:
     return data.fingerprint, float(np.bincount(data.y_val).max() / len(data.y_val))
 
 
-def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float, resumed: bool, as_json: bool) -> int:
+def _search(
+    problem: Problem, run: RunDirectory, tool: Tool | None, fingerprint: str, guess: float, resumed: bool, as_json: bool
+) -> int:
     if resumed:
         _check_unchanged(run, fingerprint)
-    run.write_settings(as_yaml(problem, run.path.name, versions(), fingerprint))
+    run.write_settings(as_yaml(problem, run.path.name, versions(), fingerprint, None if tool is None else str(tool)))
     run.log("resume" if resumed else "start", pid=os.getpid())
     run.point_latest()
     diagnosis = _nothing_feasible(problem)
     if diagnosis is not None:
         return _end_without(problem, run, diagnosis, as_json)
     from flow.report.progress import Summary, make_progress
+    from flow.search.ending import no_winners, warnings
     from flow.search.evaluate import TrainingEvaluator
     from flow.search.loop import Search
+    from flow.search.synthesis import HlsSynthesizer
 
     s = problem.settings
     display = make_progress(sys.stderr)
@@ -134,7 +141,7 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float,
     try:
         display.start(
             Summary(
-                _title(problem),
+                _title(problem, tool),
                 s.trials,
                 s.time_s,
                 problem.jobs,
@@ -143,11 +150,20 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float,
             )
         )
         display.stage(f"starting {problem.jobs} worker{'s' if problem.jobs > 1 else ''} (framework import, about 20 s)")
-        with TrainingEvaluator(
-            run.path, s.dataset, epochs_short=s.epochs_short, epochs_full=s.epochs_full, seed=s.seed,
-            class_weights=s.class_weights, jobs=problem.jobs,
-        ) as evaluator:  # fmt: skip
-            search = Search(problem, run, evaluator, display, floor=guess)
+        with contextlib.ExitStack() as held:
+            # Entered last, the evaluator ends first: no synthesis is left waiting for a project to be written.
+            evaluator: TrainingEvaluator
+            synthesizer = None
+            if tool is not None:
+                synthesizer = HlsSynthesizer(problem, tool, lambda entry, to: evaluator.write_project(entry, to))
+                held.enter_context(synthesizer)
+            evaluator = held.enter_context(
+                TrainingEvaluator(
+                    run.path, s.dataset, epochs_short=s.epochs_short, epochs_full=s.epochs_full, seed=s.seed,
+                    class_weights=s.class_weights, jobs=problem.jobs,
+                )
+            )  # fmt: skip
+            search = Search(problem, run, evaluator, display, floor=guess, synthesizer=synthesizer)
             outcome = search.go()
             display.stage("measuring the winners on the test split")
             problems = search.test(outcome.front)
@@ -164,14 +180,16 @@ def _search(problem: Problem, run: RunDirectory, fingerprint: str, guess: float,
         display.stop()  # whatever ended the search, the terminal gets its cursor back
     for line in problems:
         print(f"flow: warning: test accuracy unknown: {line}", file=sys.stderr)
-    diagnosis = None
+    why = None
     if not outcome.front:
-        diagnosis = (
-            f"{len(outcome.entries)} candidates fit, none is better than guessing the most frequent class "
-            f"({guess:.4f}): try more epochs, more trials or another space"
-        )
-        print(f"flow: no winners: {diagnosis}", file=sys.stderr)
-    return _end(problem, run, outcome, diagnosis, as_json)
+        why = no_winners(outcome, search.feedback, guess)
+        print(f"flow: no winners: {why}", file=sys.stderr)
+    for line in warnings(outcome, search.feedback):
+        print(f"flow: warning: {line}", file=sys.stderr)
+    code = _end(problem, run, outcome, why, as_json)
+    if search.feedback.gave_up is not None:
+        raise ToolError(f"no synthesis succeeded, the winners are as predicted: {search.feedback.gave_up}")
+    return code
 
 
 def _check_unchanged(run: RunDirectory, fingerprint: str) -> None:
@@ -248,10 +266,11 @@ def _keep_what_is_done(problem: Problem, run: RunDirectory, search: Search | Non
         run.log(reason)
 
 
-def _title(problem: Problem) -> str:
+def _title(problem: Problem, tool: Tool | None) -> str:
     s = problem.settings
     place = f"{problem.data.name} on {problem.board.name}"
-    return f"{place}, space {problem.space.name}, sampler {s.sampler}, seed {s.seed}"
+    synthesis = "" if tool is None else f", synthesis with {tool}"
+    return f"{place}, space {problem.space.name}, sampler {s.sampler}, seed {s.seed}{synthesis}"
 
 
 def _limits(problem: Problem) -> str:

@@ -18,6 +18,7 @@ from flow.spec import Spec, make_spec
 DEFAULT_SPACES = {"digits": "cnn-small", "mnist": "cnn-small", "cifar10": "cnn-cifar10", "jets": "mlp-jets"}
 _ASKED = ("board", "space", "lut", "fps", "latency_us", "clock_mhz")
 """What ``run.yaml`` keeps as the user gave it, beside what it was resolved to."""
+_SYNTHESIS = ("tool", "synth_jobs", "synth_memory", "synth_timeout", "synth_window")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -26,6 +27,10 @@ class SearchSettings:
     """What the user asked for. Limits: ``None`` takes the board's default; times in seconds.
 
     ``mode``: see ``flow.search.modes``. ``epochs_total``: epochs of all trainings together, None for no such limit.
+
+    ``tool``: the HLS tool as the user named it, None to look for one. ``synth_jobs`` syntheses at once may take
+    ``synth_memory`` GiB together (None: most of the machine's) and ``synth_timeout`` seconds each; up to
+    ``synth_window`` candidates are in the works, which decides what is known when, as ``window`` does.
 
     ``window`` is how many candidates may be in flight: a candidate is proposed knowing all results but those of the
     ``window`` before it, so results do not depend on the number of workers or on which finishes first.
@@ -51,6 +56,11 @@ class SearchSettings:
     epochs_total: int | None = None
     class_weights: bool = False
     estimator_only: bool = False
+    tool: str | None = None
+    synth_jobs: int = 2
+    synth_memory: float | None = None
+    synth_timeout: float = 3600.0
+    synth_window: int = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,14 @@ def resolve(settings: SearchSettings) -> Problem:
             f"epochs_total must be at least {least}, the epochs of one candidate on both rungs, not "
             f"{settings.epochs_total}"
         )
+    if settings.tool is not None and settings.estimator_only:
+        raise InputError("--estimator-only goes without a tool: leave one of --tool and --estimator-only out")
+    if not 1 <= settings.synth_jobs <= settings.synth_window:
+        raise InputError(f"synth_jobs must be from 1 to {settings.synth_window}, not {settings.synth_jobs}")
+    for name in ("synth_memory", "synth_timeout"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name} must be a number above 0, not {value:g}")
     cores = os.cpu_count() or 1
     jobs = settings.jobs if settings.jobs is not None else min(cores, settings.window)
     if not 1 <= jobs <= settings.window:
@@ -119,8 +137,10 @@ def check_run_name(name: str) -> str:
     return name
 
 
-def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: str | None) -> dict[str, Any]:
-    """The resolved settings as ``run.yaml`` keeps them."""
+def as_yaml(
+    problem: Problem, name: str, versions: dict[str, str], fingerprint: str | None, synthesis: str | None = None
+) -> dict[str, Any]:
+    """The resolved settings as ``run.yaml`` keeps them. ``synthesis``: the tool that was found, with its release."""
     s = problem.settings
     return {
         "schema": 1,
@@ -133,8 +153,9 @@ def as_yaml(problem: Problem, name: str, versions: dict[str, str], fingerprint: 
         **{
             n: getattr(s, n)
             for n in ("seed", "sampler", "mode", "bound", "trials", "time_s", "window", "epochs_short",
-                      "epochs_full", "epochs_total", "class_weights", "estimator_only")
+                      "epochs_full", "epochs_total", "class_weights", "estimator_only", *_SYNTHESIS)
         },
+        "synthesis": synthesis,
         "asked": {n: getattr(s, n) for n in _ASKED},
         "jobs": problem.jobs,
         "versions": versions,
@@ -155,6 +176,7 @@ def from_yaml(data: dict[str, Any], where: str) -> SearchSettings:
         }  # fmt: skip
         # Runs of earlier versions do not name these.
         later: dict[str, Any] = {"bound": "upper", "mode": "joint", "epochs_total": None}
+        later |= {n: SearchSettings.__dataclass_fields__[n].default for n in _SYNTHESIS}
         return SearchSettings(
             dataset=dataset, **asked, **rest, **{n: data.get(n, before) for n, before in later.items()}
         )

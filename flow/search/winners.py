@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flow.search.loop import Entry
+    from flow.search.entry import Entry
     from flow.search.settings import Problem
 
 SCHEMA = 1
@@ -43,5 +43,5 @@ def _winner(name: str, entry: Entry) -> dict[str, Any]:
         "throughput_per_s": measurement.throughput_per_s,
         "latency_us": measurement.latency_us,
         "clock_mhz": measurement.clock_mhz,
-        "measurements": [measurement.to_dict(), *entry.measured],
+        "measurements": [entry.prediction.to_dict(), *entry.measured],
     }

@@ -23,6 +23,7 @@ from flow.errors import FlowError, MissingDependency
 
 if TYPE_CHECKING:
     from flow.network.datasets import Dataset
+    from flow.space.candidate import Candidate
 
 Job = Mapping[str, Any]
 Handler = Callable[[Job], dict[str, Any]]
@@ -86,7 +87,8 @@ def resident_bytes() -> int:
 
 
 def training_setup(settings: Job) -> Handler:
-    """Import the framework, load the data, and give the handler of jobs ``{"candidate", "rung"}``.
+    """Import the framework, load the data, and give the handler of jobs ``{"candidate", "rung"}``; those of the rung
+    "project" have ``implementation`` and ``target`` too.
 
     ``settings``: run_path, dataset, epochs (by rung), seed, class_weights, threads. Raises FlowError.
     """
@@ -125,6 +127,8 @@ def run_job(settings: Job, dataset: Dataset, job: Job) -> dict[str, Any]:
     if rung == "test":
         accuracy = evaluate(model_path, dataset, "test")
         return {"ok": True, "test_accuracy": accuracy, "seconds": time.perf_counter() - started}
+    if rung == "project":
+        return {"ok": True, "folder": write_hls(candidate, model_path, dataset, job)}
     result = train(
         candidate,
         dataset,
@@ -141,6 +145,30 @@ def run_job(settings: Job, dataset: Dataset, job: Job) -> dict[str, Any]:
         "loss": result.loss,
         "seconds": time.perf_counter() - started,
     }
+
+
+def write_hls(candidate: Candidate, model_path: Path, dataset: Dataset, job: Job) -> str:
+    """Write the HLS project of a fully trained candidate beside its model; returns its folder. Raises FlowError.
+
+    It is the one that ``flow synth`` writes for a winner, which finds it there.
+    """
+    from flow.hls.model import ModelFile
+    from flow.hls.project import TEST_IMAGES, HlsTarget, write_project
+    from flow.hls.samples import dataset_samples
+    from flow.implement.implementation import Implementation
+
+    file = ModelFile(model_path, candidate.input_format)
+    samples = dataset_samples(dataset, file.network, TEST_IMAGES)
+    project = write_project(
+        file.model,
+        file.network,
+        Implementation.from_dict(job["implementation"]),
+        HlsTarget(**job["target"]),
+        model_path.parent / "hls",
+        test_inputs=samples.codes,
+        test_text=samples.text,
+    )
+    return str(project.folder)
 
 
 def candidate_seed(seed: int, digest: str) -> int:

@@ -103,6 +103,8 @@ def test_the_json_says_the_same_and_keeps_the_winners_as_they_are(view: RunView)
     assert data["counts"] == {
         "tried": 40,
         "fully_trained": 20,
+        "measured": 0,
+        "unfit": 0,
         "failed": 2,
         "rejected": 2210,
         "winners": len(view.winners),
