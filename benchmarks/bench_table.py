@@ -6,11 +6,16 @@
 ``table_train.py``), so a trial costs nothing here. Four candidates are in flight at a time, as in a search. The
 hypervolume is that of (validation accuracy above ``--floor``, log10 of predicted LUT below the budget) over all trained
 candidates, as a share of what the whole table reaches. Limits: the LUT budgets that leave the given shares of the
-space feasible. ``reinforce, paper`` is REINFORCE as in the paper: what the controller draws is taken, and an
-infeasible code, or one drawn before, uses up a trial; an infeasible one is rewarded with 0.
+space feasible. Three more are samplers as others use them, where what is drawn is taken: an infeasible code, or one
+drawn before, uses up a trial. ``reinforce, paper``: the paper's controller, an infeasible code is rewarded with 0.
+``nsga2, constraints`` and ``tpe, constraints``: Optuna's samplers, told by how much a code misses the limits.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # faster for the small matrices of the samplers
 
 import argparse
 import math
@@ -24,6 +29,7 @@ import numpy as np
 
 from flow.fileio import write_json
 from flow.search.check import Checker, checker_for
+from flow.search.journal import distributions, new_study
 from flow.search.pareto import hypervolume
 from flow.search.propose import Proposal, Proposer
 from flow.search.samplers import SAMPLERS
@@ -34,7 +40,8 @@ from flow.space.space import all_codes
 FOLDER = Path(__file__).with_name("tables")
 WINDOW = 4
 PAPER = "reinforce, paper"
-AT = (5, 10, 20, 40)
+CONSTRAINED = {"nsga2, constraints": "nsga2", "tpe, constraints": "tpe"}
+AT = (5, 10, 20, 40, 100)
 """Trials at which the hypervolume is printed."""
 
 
@@ -102,6 +109,9 @@ def search(table: Table, setting: Setting, sampler: str, seed: int) -> Iterator[
     if sampler == PAPER:
         yield from as_in_the_paper(table, setting, seed)
         return
+    if sampler in CONSTRAINED:
+        yield from constrained(table, setting, CONSTRAINED[sampler], seed)
+        return
     proposer = Proposer(setting.checker, sampler, seed)
     flying: deque[Proposal] = deque()
     while True:
@@ -132,6 +142,29 @@ def as_in_the_paper(table: Table, setting: Setting, seed: int) -> Iterator[tuple
             learner.reward(actions[0], 0.0)
 
 
+def constrained(table: Table, setting: Setting, sampler: str, seed: int) -> Iterator[tuple[float, float] | None]:
+    """See the module."""
+    import optuna
+
+    space = setting.checker.space
+    chosen = (
+        optuna.samplers.NSGAIISampler(seed=seed, population_size=12)
+        if sampler == "nsga2"
+        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+    )
+    study, choices = new_study(chosen), distributions(space)
+    while True:
+        trial = study.ask(choices)
+        drawn = np.array([[trial.params.get(d.name, 0) for d in space.decisions]], dtype=np.int64)
+        code = space.canonical(drawn)
+        checked = setting.checker.check(code)
+        cost, fits = float(checked.cost[0]), bool(checked.feasible[0])
+        accuracy = table.full[code[0].tobytes()] if fits else 0.0
+        trial.set_constraint("limits", float(checked.violation[0]))
+        yield (accuracy, cost) if fits else None
+        study.tell(trial, [accuracy, math.log10(cost)])
+
+
 def curve(table: Table, setting: Setting, sampler: str, seed: int, trials: int) -> tuple[list[float], list[float]]:
     """Share of the whole hypervolume, and the best accuracy, after each trial."""
     points: list[tuple[float, float]] = []
@@ -155,7 +188,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=1000.0)
     parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.2, 0.05])
     parser.add_argument("--floor", type=float, default=0.5, help="accuracies above this count")
-    parser.add_argument("--samplers", nargs="+", default=[*SAMPLERS, PAPER])
+    parser.add_argument("--samplers", nargs="+", default=[*SAMPLERS, PAPER, *CONSTRAINED])
     parser.add_argument("--out", type=Path, help="write all curves as JSON")
     args = parser.parse_args()
     table = Table.read(args.table)
@@ -174,11 +207,12 @@ def main() -> None:
         for sampler in sorted(args.samplers, key=lambda s: s != "random"):
             runs = [curve(table, setting, sampler, seed, args.trials) for seed in range(args.seeds)]
             ends = [shares[-1] for shares, _ in runs]
-            base = base or ends
-            better = sum(a > b for a, b in zip(ends, base, strict=True))
+            base = ends if sampler == "random" else base
+            better = sum(a > b for a, b in zip(ends, base, strict=True)) if base else None
             cells = [mean_and_spread([shares[t - 1] for shares, _ in runs]) for t in at]
             cells.append(mean_and_spread([bests[-1] for _, bests in runs]))
-            print(f"| {sampler} | {' | '.join(cells)} | {better} of {args.seeds} |", flush=True)
+            cells.append("" if better is None else f"{better} of {args.seeds}")
+            print(f"| {sampler} | {' | '.join(cells)} |", flush=True)
             curves.append({"budget": setting.budget, "sampler": sampler, "curves": [shares for shares, _ in runs]})
     if args.out:
         write_json(args.out, {"fps": args.fps, "seeds": args.seeds, "curves": curves})
