@@ -91,6 +91,8 @@ class Entry:
     again: bool = False
     """Whether it did not fit and is to be synthesized once more, built otherwise."""
     doubt: str | None = None
+    told: bool = False
+    """Whether the sampler knows the result: nothing more is trained."""
 
     @property
     def accuracy(self) -> float | None:

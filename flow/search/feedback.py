@@ -89,9 +89,10 @@ class Feedback:
     def rebuild(self, entry: Entry) -> bool:
         """Build a candidate that nobody has measured as the corrected predictor says; returns whether that changed it.
 
-        What is in the works stays as it is until its result comes.
+        What is in the works stays as it is until its result comes, what was only trained briefly for good.
         """
-        if not entry.proposal.final or entry.synthesis or self.is_out(entry):
+        done = entry.told and "full" not in entry.rungs
+        if done or not entry.proposal.final or entry.synthesis or self.is_out(entry):
             return False
         before = entry.implementation, entry.prediction
         built = self.build(build_network(entry.candidate), self.problem.spec)

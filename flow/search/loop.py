@@ -338,6 +338,7 @@ class Search:
 
         Costs are told as the uncorrected predictor would have them: what was told before a correction stays comparable.
         """
+        entry.told = True
         cost = entry.cost / (self.feedback.scale if entry.proposal.final else 1.0)
         accuracy = None if entry.unfit else entry.accuracy
         self.proposer.tell(entry.proposal, accuracy, cost)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flow.report.html import render_report
 from flow.report.run_view import RunView, load_run
 from flow.report.show import board_capacity, counts, limits, limits_text, show_json, show_text, state
 from flow.report.winners import WIDTH
@@ -45,6 +46,21 @@ def test_below_stand_winners_reasons_and_failures(view: RunView) -> None:
     assert "   1,841  over the LUT budget" in text
     assert "     7  short  the worker was killed (out of memory)" in text
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_what_a_tool_measured_is_counted_and_what_does_not_fit_listed(view: RunView) -> None:
+    first, *others = view.evaluations
+    rejected = dataclasses.replace(
+        first,
+        measurements=(*first.measurements, dataclasses.replace(first.measurements[0], source="hls")),
+        unfit="41,100 LUT of 33,180",
+    )
+    settings = {**view.settings, "synthesis": "vitis_hls 2022.2"}
+    measured = dataclasses.replace(view, evaluations=(rejected, *others), settings=settings)
+    assert lines_of(measured)["synthesis"] == "vitis_hls 2022.2: 1 measured, 1 of them do not fit"
+    assert "           0  41,100 LUT of 33,180" in show_text(measured)
+    assert "does not fit" not in show_text(view)
+    assert "does not fit: 41,100 LUT of 33,180" in render_report(measured)
 
 
 def test_the_best_says_if_it_was_only_briefly_trained(view: RunView) -> None:

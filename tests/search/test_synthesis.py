@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from flow.search.runlog import read_events
 from flow.search.settings import Problem, resolve
 from flow.search.synthesis import HlsSynthesizer, find_tool
 from tests.hls.builder import FAKE_TOOLS, fake_tool, write_project
+from tests.search.formula import SilentDisplay
 from tests.search.test_feedback import SETTINGS, problem_of, search_in
 
 VITIS = fake_tool("vitis_hls")
@@ -116,6 +119,29 @@ def test_a_project_that_cannot_be_written_is_a_failure_like_any_other(tmp_path: 
     assert search.feedback.failures
 
 
+def test_an_interrupt_ends_the_tool_and_all_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_TOOL_MODE", "hang")
+    projects = tmp_path / "projects"
+
+    def interrupt(display: SilentDisplay, text: str) -> None:
+        """As Ctrl-C does while the first synthesis is waited for."""
+        end = time.monotonic() + 60
+        while not list(projects.glob("*/hang.pid")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SilentDisplay, "stage", interrupt)
+    asked = problem()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        HlsSynthesizer(asked, VITIS, Written(projects, asked.spec.clock_mhz)) as synthesizer,
+    ):
+        search_in(tmp_path / "run", asked, synthesizer)
+    (pids,) = (file.read_text().split() for file in projects.glob("*/hang.pid"))
+    assert not [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
+
+
 # Which tool
 
 
@@ -183,8 +209,6 @@ def test_make_search_with_a_tool_measures_shows_and_resumes(tmp_path: Path) -> N
     environment = {"FAKE_TOOL_RECORD": str(calls)}
 
     def flow(*arguments: str, code: int = 0, **more: str) -> str:
-        import os
-
         argv = [sys.executable, "-m", "flow", *arguments, f"--runs={tmp_path}"]
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=500, check=False, env={**os.environ, **environment, **more}
