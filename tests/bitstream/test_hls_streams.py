@@ -106,17 +106,21 @@ def test_batches_come_out_right_and_end_with_their_last_result(backend: str, io_
         "net",
     ]
     subprocess.run([*argv, f"firmware/{project.name}.cpp"], cwd=folder, check=True, timeout=300)
-    codes = random_samples(project.network, 6).codes
+    codes = random_samples(project.network, 7).codes
     side_in, side_out = Side.from_dict(a.input.to_dict()), Side.from_dict(a.output.to_dict())
     words = side_in.pack(codes).reshape(-1, side_in.beat_bytes)
-    ends = {2 * side_in.beats - 1, 5 * side_in.beats - 1, 6 * side_in.beats - 1}  # batches of 2, 3 and 1
+    # Batches of 2, 3 and 1, and one that breaks off in the middle of its image: the rest of that is zeros.
+    sent = side_in.beats - side_in.beats // 2
+    words = words[: 6 * side_in.beats + sent]
+    codes[6].reshape(side_in.beats, -1)[sent:] = 0
+    ends = {2 * side_in.beats - 1, 5 * side_in.beats - 1, 6 * side_in.beats - 1, len(words) - 1}
     lines = [f"{int.from_bytes(word.tobytes(), 'little')} {int(i in ends)}" for i, word in enumerate(words)]
     done = subprocess.run(
         ["./net"], cwd=folder, input="\n".join(lines), capture_output=True, text=True, check=True, timeout=60
     )
     results = [line.split() for line in done.stdout.splitlines()]
     data = b"".join(int(value).to_bytes(side_out.beat_bytes, "little") for value, _ in results)
-    found = side_out.unpack(np.frombuffer(data, np.uint8).reshape(6, -1))
+    found = side_out.unpack(np.frombuffer(data, np.uint8).reshape(7, -1))
     assert np.array_equal(found, forward(project.network, codes))
     lasts = [i for i, (_, last) in enumerate(results) if last == "1"]
-    assert lasts == [2 * side_out.beats - 1, 5 * side_out.beats - 1, 6 * side_out.beats - 1]
+    assert lasts == [batch * side_out.beats - 1 for batch in (2, 5, 6, 7)]
