@@ -1,27 +1,32 @@
 """What a search costs: hypervolume of the front against CPU seconds, ours beside full training of every candidate.
 
     .venv/bin/python benchmarks/bench_cost.py                        # minutes, trainings are looked up
-    .venv/bin/python benchmarks/bench_cost.py --train --out build/cost --picture build/cost.svg
+    .venv/bin/python benchmarks/bench_cost.py --train --space cnn-small --out build/cost --picture build/cost.svg
 
 Trainings and their CPU seconds are looked up in ``tables/digits.csv`` (see ``table_train.py``), which has every network
 of a small space; with ``--train`` every search trains in a real space, in this process and with one thread. CPU
-seconds are those of training plus those of proposing, measured in the run.
+seconds are those of training plus those of proposing, measured in the run. With ``--epochs`` a training costs its
+epochs and nothing else does, as where networks and data are large.
 
 ``full``: every proposal is trained in full (40 epochs), nothing else. ``ladder``: the loop of ``flow search``, a short
 training (10 epochs) first and a full one only for what can still be on the front. All of them propose what keeps the
 limits only, so random search is stronger here than one that trains whatever it draws. The hypervolume is of (validation
-accuracy above ``--floor``, log10 of predicted LUT below the budget) over fully trained candidates. "to the front of
-random": CPU seconds until the hypervolume is what random search in full reaches in the mean with the whole budget.
+accuracy above ``--floor``, log10 of predicted LUT below the budget) over fully trained candidates. The second table has
+the median cost until a hypervolume is reached, and how many times less that is than random search and NSGA-II take with
+full trainings; 100% is what random search reaches in the mean with the whole budget.
 
 ``--out FOLDER`` keeps each search's curve there and goes on with what is there: several processes can share the work.
 """
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # the seconds of other threads would not be counted
+
 import argparse
 import gc
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -56,9 +61,14 @@ METHODS = {
 }
 """Sampler, and whether the ladder is climbed."""
 BASE = "random, full"
+BASES = (BASE, "nsga2, full")
+SHARED = "shared weights"
+"""Not run here: ``bench_supernet.py`` leaves its curves in the folder ``--out``."""
 TABLE = Path(__file__).with_name("tables") / "digits.csv"
 AT = (0.05, 0.1, 0.25, 1.0)
 """Shares of the budget at which the hypervolume is printed."""
+LEVELS = (0.95, 0.98, 0.99, 1.0)
+"""Shares of the front of random search that the second table has the cost of."""
 
 Source = Callable[[Candidate, str], tuple[float, float]]
 """(validation accuracy, CPU seconds) of a rung of a candidate."""
@@ -70,10 +80,14 @@ class Spent(Exception):
 
 @dataclass
 class Meter:
-    """CPU seconds of a search, and what it found when: (seconds, digest, accuracy) of full trainings."""
+    """CPU seconds of a search, and what it found when: (seconds, digest, accuracy) of full trainings.
+
+    ``proposing``: whether that costs, too.
+    """
 
     source: Source
     budget: float
+    proposing: bool = True
     training: float = 0.0
     inside: float = 0.0
     started: float = field(default_factory=time.thread_time)
@@ -85,7 +99,7 @@ class Meter:
         accuracy, seconds = self.source(candidate, rung)
         self.inside += time.thread_time() - before
         self.training += seconds
-        spent = self.training + time.thread_time() - self.started - self.inside
+        spent = self.training + (time.thread_time() - self.started - self.inside if self.proposing else 0.0)
         if spent > self.budget:
             raise Spent
         if rung == "full":
@@ -154,10 +168,9 @@ def train_all(problem: Problem, meter: Meter) -> dict[str, float]:
         return costs
 
 
-def curve(settings: SearchSettings, ladder: bool, source: Source, budget: float, floor: float) -> list[list[float]]:
+def curve(settings: SearchSettings, ladder: bool, meter: Meter, floor: float) -> list[list[float]]:
     """(CPU seconds, hypervolume) after each full training."""
     problem = resolve(settings)
-    meter = Meter(source, budget)
     costs = (climb if ladder else train_all)(problem, meter)
     ceiling = math.log10(problem.spec.budget.lut or 1e9)
     points: list[tuple[float, float]] = []
@@ -168,8 +181,8 @@ def curve(settings: SearchSettings, ladder: bool, source: Source, budget: float,
     return result
 
 
-def looked_up(path: Path, settings: SearchSettings) -> Source:
-    """A table of ``table_train.py`` as the source."""
+def looked_up(path: Path, settings: SearchSettings, epochs: bool) -> Source:
+    """A table of ``table_train.py`` as the source; ``epochs``: what counts instead of CPU seconds."""
     problem = resolve(settings)
     rows: dict[str, tuple[float, ...]] = {}
     codes = {".".join(map(str, c.tolist())): c for c in np.concatenate(list(all_codes(problem.space)))}
@@ -179,6 +192,8 @@ def looked_up(path: Path, settings: SearchSettings) -> Source:
 
     def source(candidate: Candidate, rung: str) -> tuple[float, float]:
         short, full, short_s, full_s = rows[candidate.digest]
+        if epochs:
+            short_s, full_s = settings.epochs_short, settings.epochs_full
         return (short, short_s) if rung == "short" else (full, full_s)
 
     return source
@@ -225,35 +240,46 @@ def until(points: list[list[float]], area: float) -> float | None:
     return next((when for when, found in points if found >= area), None)
 
 
-def print_table(curves: dict[str, list[list[list[float]]]], budget: float) -> None:
-    """Markdown: hypervolume at shares of the budget, and the CPU seconds to the front of random search."""
+def print_table(curves: dict[str, list[list[list[float]]]], budget: float, unit: str) -> None:
+    """Markdown: hypervolume at shares of the budget, and the cost of shares of the front of random search."""
     target = statistics.mean(at(points, budget) for points in curves[BASE])
-    print(f"| search | {' | '.join(f'{share * budget:,.0f} s' for share in AT)} | to the front of random | cheaper |")
-    print("|---" * (len(AT) + 3) + "|")
+    print(f"| hypervolume after | {' | '.join(f'{share * budget:,.0f} {unit}' for share in AT)} |")
+    print("|---" * (len(AT) + 1) + "|")
     for name, runs in curves.items():
         cells = []
         for share in AT:
             values = [at(points, share * budget) for points in runs]
             cells.append(f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}")
-        reached = [until(points, target) for points in runs]
-        known = [seconds for seconds in reached if seconds is not None]
-        typical = statistics.median(math.inf if s is None else s for s in reached)
-        said = f"{typical:,.0f} s ({min(known):,.0f} to {max(known):,.0f})" if typical < math.inf else "not reached"
-        missed = len(reached) - len(known)
-        cells += [said + (f", {missed} of {len(reached)} never" if missed else ""), f"{budget / typical:.1f} times"]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nfront of random: hypervolume {target:.4f}, the mean of its {len(curves[BASE])} runs at {budget:,.0f} s")
+
+    def typical(name: str, level: float) -> float:
+        return statistics.median(until(points, level * target) or math.inf for points in curves[name])
+
+    print(f"\n| {unit} to | {' | '.join(f'{level:.0%}' for level in LEVELS)} |")
+    print("|---" * (len(LEVELS) + 1) + "|")
+    bases = [name for name in BASES if name in curves]
+    for name in curves:
+        cells = []
+        for level in LEVELS:
+            cost = typical(name, level)
+            ratios = " and ".join(f"{typical(base, level) / cost:.1f}" for base in bases)
+            cells.append(f"{cost:,.0f} ({ratios})" if cost < math.inf else "not reached")
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(
+        f"\nmedians; in brackets how many times less than {' and '.join(bases)}; 100% is a hypervolume of {target:.4f}"
+    )
 
 
-def picture(curves: dict[str, list[list[list[float]]]], budget: float, title: str) -> str:
+def picture(curves: dict[str, list[list[list[float]]]], budget: float, title: str, axis: str) -> str:
     """The curves as SVG, mean and one standard deviation."""
-    grid = tuple(float(f"{s:.4g}") for s in np.geomspace(budget / 100, budget, 60))
+    grid = tuple(float(f"{s:.4g}") for s in np.geomspace(budget / 50, budget, 60))
+    best = max(at(points, budget) for runs in curves.values() for points in runs)
     series = tuple(
         Series(name, tuple(Spread.of([at(p, s) for p in runs]) for s in grid)) for name, runs in curves.items()
     )
     runs = len(next(iter(curves.values())))
     return chart_svg(
-        Chart(title, "CPU seconds, training and proposing", "hypervolume", grid, series, x_log=True,
+        Chart(title, axis, "hypervolume", grid, series, x_log=True, y_range=(0.6 * best, 1.02 * best),
               notes=(f"{runs} seeds: mean and one standard deviation",))
     )  # fmt: skip
 
@@ -266,9 +292,10 @@ def main() -> None:
     parser.add_argument("--board", default="pynq-z2")
     parser.add_argument("--space", help="with --train (default: that of the digits)")
     parser.add_argument("--lut", type=float)
-    parser.add_argument("--seconds", type=float, default=300.0, help="CPU seconds of a search")
+    parser.add_argument("--seconds", type=float, default=300.0, help="CPU seconds (or epochs) of a search")
+    parser.add_argument("--epochs", action="store_true", help="count epochs, of a table, instead of CPU seconds")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3], metavar="N", help="how many; or first and last")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=[*METHODS, SHARED])
     parser.add_argument("--floor", type=float, default=0.5, help="accuracies above this count")
     parser.add_argument("--out", type=Path, help="keep curves in this folder")
     parser.add_argument("--picture", type=Path, help="write the curves as SVG")
@@ -280,15 +307,19 @@ def main() -> None:
     curves: dict[str, list[list[list[float]]]] = {}
     for seed in range(first, last + 1):
         for name in args.methods:
-            sampler, ladder = METHODS[name]
-            kept = args.out / f"{name.replace(', ', '-')}-{seed}.json" if args.out else None
+            kept = args.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}.json" if args.out else None
             if kept is not None and kept.is_file():
                 points = read_json(kept, "curve")["curve"]
             else:
+                if name == SHARED:
+                    raise SystemExit(
+                        f"{SHARED}: run bench_supernet.py with --out first, its curve of seed {seed} is missing"
+                    )
+                sampler, ladder = METHODS[name]
                 if source is None:
-                    source = trained(base) if args.train else looked_up(args.table, base)
+                    source = trained(base) if args.train else looked_up(args.table, base, args.epochs)
                 settings = SearchSettings(**{**base.__dict__, "sampler": sampler, "seed": seed})
-                points = curve(settings, ladder, source, args.seconds, args.floor)
+                points = curve(settings, ladder, Meter(source, args.seconds, not args.epochs), args.floor)
                 if kept is not None:
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     write_json(kept, {"curve": points})
@@ -298,10 +329,12 @@ def main() -> None:
             curves.setdefault(name, []).append(points)
     print()
     if BASE in curves:
-        print_table(curves, args.seconds)
+        print_table(curves, args.seconds, "epochs" if args.epochs else "s")
     if args.picture:
-        title = f"digits on {args.board}, {resolve(base).spec.budget.lut:,.0f} LUT: hypervolume against cost"
-        write_atomic(args.picture, picture(curves, args.seconds, title).encode())
+        budget = resolve(base).spec.budget.lut
+        title = f"digits on {args.board}, at most {budget:,.0f} LUTs: the front against its cost"
+        axis = "epochs of training" if args.epochs else "CPU seconds, training and proposing"
+        write_atomic(args.picture, picture(curves, args.seconds, title, axis).encode())
 
 
 if __name__ == "__main__":
