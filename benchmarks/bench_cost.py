@@ -131,6 +131,9 @@ class Quiet:
         """A failure is worth a line."""
         print(f"candidate {number} failed: {reason}", flush=True)
 
+    def unfit(self, number: int, reason: str) -> None:
+        """No tool reports anything here."""
+
     def stage(self, text: str) -> None:
         """Nothing is shown."""
 
