@@ -72,6 +72,9 @@ class Silent:
         """See ``flow.search.loop.Display``."""
         self.failures.append(f"candidate {number}: {reason}")
 
+    def unfit(self, number: int, reason: str) -> None:
+        """See ``flow.search.loop.Display``."""
+
     def stage(self, text: str) -> None:
         """See ``flow.search.loop.Display``."""
 

@@ -73,7 +73,13 @@ def _recent(state: State) -> Table:
         if isinstance(item, tuple):
             number, reason = item
             text = Text(reason, style="red", overflow="ellipsis")
-            rows.add_row(Text(str(number)), Text("failed", style="red"), Text(""), Text(""), text)
+            rows.add_row(
+                Text(str(number)),
+                Text("unfit" if number in state.unfit else "failed", style="red"),
+                Text(""),
+                Text(""),
+                text,
+            )
             continue
         style = "green" if item.best else ""
         rows.add_row(

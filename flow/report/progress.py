@@ -63,6 +63,9 @@ class ProgressDisplay(Protocol):
     def failed(self, number: int, reason: str) -> None:
         """Candidate ``number`` failed."""
 
+    def unfit(self, number: int, reason: str) -> None:
+        """Candidate ``number`` does not fit as a tool reports it: what was said of it before counts no more."""
+
     def stage(self, text: str) -> None:
         """What is going on, such as ``starting 2 workers (framework import, about 20 s)``."""
 
@@ -111,6 +114,7 @@ class State:
     rejected: dict[str, int] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    unfit: dict[int, str] = field(default_factory=dict)
     recent: deque[Result | tuple[int, str]] = field(default_factory=lambda: deque(maxlen=6))
     base: float = 0.0
     trained: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_TRIALS))
@@ -123,6 +127,7 @@ class State:
     def finish(self, result: Result) -> None:
         """Take one result."""
         self._tick(result.number)
+        self.unfit.pop(result.number, None)
         self.results[result.number] = result
         self.recent.append(result)
 
@@ -132,12 +137,18 @@ class State:
         self.failures[number] = " ".join(reason.split())
         self.recent.append((number, self.failures[number]))
 
+    def reject(self, number: int, reason: str) -> None:
+        """Take back what was reported of a candidate."""
+        self.results.pop(number, None)
+        self.unfit[number] = " ".join(reason.split())
+        self.recent.append((number, self.unfit[number]))
+
     def _tick(self, number: int) -> None:
         """Note the time of a candidate's first result, unless it came from disk."""
         now = self.clock()
         if not self.trained and now - self.base < CACHED_GAP_S:
             self.base = now
-        elif number not in self.results and number not in self.failures:
+        elif not {number} & (self.results.keys() | self.failures.keys() | self.unfit.keys()):
             self.trained.append(now)
             self.counted += 1
             self.stage = ""
@@ -145,7 +156,7 @@ class State:
     @property
     def tried(self) -> int:
         """Candidates with a result, good or bad."""
-        return len(self.results.keys() | self.failures.keys())
+        return len(self.results.keys() | self.failures.keys() | self.unfit.keys())
 
     @property
     def elapsed_s(self) -> float:
@@ -236,6 +247,12 @@ class PlainProgress:
             self._state.fail(number, reason)
             self._write(f"candidate {number} failed: {shorten(self._state.failures[number], 200)}")
 
+    def unfit(self, number: int, reason: str) -> None:
+        """See ProgressDisplay."""
+        with contextlib.suppress(Exception):
+            self._state.reject(number, reason)
+            self._write(f"candidate {number} {shorten(self._state.unfit[number], 200)}")
+
     def stage(self, text: str) -> None:
         """See ProgressDisplay."""
         with contextlib.suppress(Exception):
@@ -319,6 +336,11 @@ class LiveProgress:
         with self._update() as state:
             state.fail(number, reason)
 
+    def unfit(self, number: int, reason: str) -> None:
+        """See ProgressDisplay."""
+        with self._update() as state:
+            state.reject(number, reason)
+
     def stage(self, text: str) -> None:
         """See ProgressDisplay."""
         with self._update() as state:
@@ -347,6 +369,7 @@ class LiveProgress:
 def closing(state: State) -> str:
     """The one line that stays when a search is over."""
     failed = f", {len(state.failures)} failed" if state.failures else ""
+    failed += f", {len(state.unfit)} did not fit as reported" if state.unfit else ""
     return (
         f"tried {state.tried} of {state.summary.trials} candidates{failed}, rejected {sum(state.rejected.values()):,} "
         f"before training, best validation accuracy {state.best_text}, {duration(state.elapsed_s)}"

@@ -63,6 +63,9 @@ class Display(Protocol):
     def failed(self, number: int, reason: str) -> None:
         """One candidate failed."""
 
+    def unfit(self, number: int, reason: str) -> None:
+        """One candidate does not fit as a tool reports it."""
+
     def stage(self, text: str) -> None:
         """What is going on."""
 
@@ -329,7 +332,7 @@ class Search:
         self.changed += [e for e in self.entries if feedback.rebuild(e) and e not in self.changed]
         assert accuracy is not None
         if synthesis.misses:
-            self.display.failed(number, f"does not fit as {synthesis.tool} reports it: {'; '.join(synthesis.misses)}")
+            self.display.unfit(number, f"does not fit as {synthesis.tool} reports it: {'; '.join(synthesis.misses)}")
         else:
             self.display.finished(number, RUNG, accuracy, lut, entry in self.front(final=False))
 

@@ -143,6 +143,20 @@ def test_the_best_is_the_most_accurate_and_of_equals_the_smallest(clock: Clock) 
     assert state.front_size == 2
 
 
+def test_what_does_not_fit_as_reported_is_not_the_best_any_more(clock: Clock) -> None:
+    stream = io.StringIO()
+    display = PlainProgress(stream, clock)
+    display.start(SUMMARY)
+    display.finished(0, "full", 0.95, 5000.0, True)
+    display.finished(1, "full", 0.9, 3000.0, True)
+    display.unfit(0, "does not fit as vitis_hls 2022.2 reports it: 40,000 LUT of 33,180")
+    display.stop()
+    lines = stream.getvalue().splitlines()
+    assert "candidate 0 does not fit as vitis_hls 2022.2 reports it: 40,000 LUT of 33,180" in lines
+    assert lines[-1].startswith("tried 2 of 40 candidates, 1 did not fit as reported, rejected 0 before training, best")
+    assert "best validation accuracy 0.9000 at 3,000 LUT" in lines[-1]
+
+
 def test_training_ends_the_stage_but_what_comes_from_disk_does_not(clock: Clock) -> None:
     state = started(clock)
     state.stage = "starting 2 workers"

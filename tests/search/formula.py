@@ -63,5 +63,9 @@ class SilentDisplay:
         """See flow.search.loop.Display."""
         self.events.append(("failed", number))
 
+    def unfit(self, number: int, reason: str) -> None:
+        """See flow.search.loop.Display."""
+        self.events.append(("unfit", number))
+
     def stage(self, text: str) -> None:
         """See flow.search.loop.Display."""

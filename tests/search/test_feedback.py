@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_rejected_recorded_and_never_tested(tmp_path: Path)
         assert entry not in outcome.front
         assert stored(run, entry)["unfit"] == entry.unfit
         assert f" LUT of {problem.spec.budget.lut:,.0f}" in str(entry.unfit)
-        assert ("failed", entry.proposal.number) in display.events
+        assert ("unfit", entry.proposal.number) in display.events
         assert (entry.candidate.digest, "test") not in evaluator.asked
     events = [e for e in read_events(run / "log.jsonl") if e.get("rung") == "hls"]
     assert {e["digest"] for e in events if e["misses"]} == {e.candidate.digest for e in rejected}
