@@ -72,7 +72,7 @@ def emit_mac(node: Node, inputs: list[Node], schedule: Schedule) -> Emitted:
     if bias.any():
         words = (bias & ((1 << width) - 1)).reshape(-1, lanes)
         memories[bias_file] = pack_words(words, width)
-        lines += _bias_memory(bias_file, window.passes, lanes * width)
+        lines += _bias_memory(bias_file, memories[bias_file][0], window.passes, lanes * width)
         start = "bias"
     else:
         start = f"{lanes * width}'d0"
@@ -168,7 +168,7 @@ def _weight_memory(node: Node, words: NDArray[np.int64], word: int) -> tuple[dic
     return memories, [*lines, ""]
 
 
-def _bias_memory(file: str, passes: int, bits: int) -> list[str]:
+def _bias_memory(file: str, first: str, passes: int, bits: int) -> list[str]:
     lines = [
         "// Biases: a word a pass, which accumulation starts from.",
         f'(* rom_style = "logic" *) reg [{bits - 1}:0] biases[0:{passes - 1}];',
@@ -179,12 +179,16 @@ def _bias_memory(file: str, passes: int, bits: int) -> list[str]:
     count = bits_for(passes)
     return [
         *lines,
-        f"reg [{count - 1}:0] pass;",
-        f"wire [{bits - 1}:0] bias = biases[pass];",
+        f"reg [{count - 1}:0] pass; // the one after that of bias",
+        f"reg [{bits - 1}:0] bias;",
         "always @(posedge clk) begin",
-        f"    if (rst) pass <= {count}'d0;",
-        "    else if (enable && sum_valid && sum_last)",
+        "    if (rst) begin",
+        f"        pass <= {count}'d1;",
+        f"        bias <= {bits}'h{first};",
+        "    end else if (enable && sum_valid && sum_last) begin",
         f"        pass <= pass == {count}'d{passes - 1} ? {count}'d0 : pass + {count}'d1;",
+        "        bias <= biases[pass];",
+        "    end",
         "end",
         "",
     ]

@@ -88,9 +88,16 @@ module flow_window #(
     localparam [XW-1:0] LAST_X = OUT_WIDTH - 1;
     localparam [YW-1:0] LAST_Y = OUT_HEIGHT - 1;
     localparam [STEP_BITS-1:0] LAST_STEP = STEPS - 1;
+    localparam [LW-1:0] ALMOST_FULL = DEPTH - 1;
     localparam [LW-1:0] FREE_X = MOVE_X;
     localparam [LW-1:0] FREE_Y = MOVE_Y;
     localparam [LW-1:0] FREE_FRAME = MOVE_FRAME;
+    // Levels at which there is enough for the next window, too.
+    localparam [LW:0] ENOUGH_X = NEED + MOVE_X;
+    localparam [LW:0] ENOUGH_Y = NEED + MOVE_Y;
+    localparam [LW:0] ENOUGH_FRAME = NEED + MOVE_FRAME;
+    localparam [XW-1:0] BEFORE_LAST_X = OUT_WIDTH > 1 ? OUT_WIDTH - 2 : 0;
+    localparam [YW-1:0] BEFORE_LAST_Y = OUT_HEIGHT > 1 ? OUT_HEIGHT - 2 : 0;
     // Addresses move forward modulo DEPTH, also by what is negative.
     localparam [AW-1:0] FIRST_BASE = ((-(PAD_TOP * ROW + PAD_LEFT * CHANNEL_BEATS)) % DEPTH + DEPTH) % DEPTH;
     localparam [LW-1:0] FIRST_LEVEL = PAD_TOP * ROW + PAD_LEFT * CHANNEL_BEATS;
@@ -122,10 +129,12 @@ module flow_window #(
     reg [LW-1:0] level;       // beats written beyond the base
     reg [NW-1:0] ahead;       // frames written in whole, but not read in whole
 
+    reg                 room;  // level != FULL
+
     wire write = in_valid && in_ready;
     wire write_frame = write && write_count == LAST_BEAT;
 
-    assign in_ready = level != FULL;
+    assign in_ready = room;
 
     always @(posedge clk) begin
         if (rst) begin
@@ -159,14 +168,13 @@ module flow_window #(
     wire start = step == 0;
     wire last_window = last_x && last_y;
 
-    // The last window waits for the whole frame: its base moves beyond all of it.
-    wire ready = (level >= ENOUGH && !last_window) || ahead != 0;
+    reg  ready; // a window may start
     wire issue = (!start || ready) && (!out_valid || out_ready);
     wire done = issue && end_window;
     wire done_frame = done && last_window;
 
-    wire [LW-1:0] freed = !done ? {LW{1'b0}} : last_window ? FREE_FRAME : last_x ? FREE_Y : FREE_X;
-    wire [AW-1:0] base_step = !end_window ? BASE_PASS : last_window ? BASE_FRAME : last_x ? BASE_Y : BASE_X;
+    wire [LW-1:0] freed = last_window ? FREE_FRAME : last_x ? FREE_Y : FREE_X; // when it is done
+    wire [AW-1:0] base_step = pass != LAST_PASS ? BASE_PASS : last_window ? BASE_FRAME : last_x ? BASE_Y : BASE_X;
     wire [AW-1:0] next_base = moved(base, base_step);
 
     assign load = issue;
@@ -196,18 +204,38 @@ module flow_window #(
         end
     end
 
+    // What is known of the next cycle is looked at in this one, for both cases of `done`, which comes late.
+
+    // The last window waits for the whole frame: its base moves beyond all of it.
+    wire next_is_last = OUT_WIDTH * OUT_HEIGHT == 1
+        || (OUT_WIDTH == 1 ? y == BEFORE_LAST_Y : last_y && x == BEFORE_LAST_X);
     // Waived: a single bit is added to wider counters.
     // verilator lint_off WIDTHEXPAND
+    wire [LW:0] more = level + write;
+    // verilator lint_on WIDTHEXPAND
+    wire enough = more >= {1'b0, ENOUGH};
+    wire enough_after = more >= (last_window ? ENOUGH_FRAME : last_x ? ENOUGH_Y : ENOUGH_X);
+    wire frame_there = ahead != 0 || write_frame;
+    wire another_there = write_frame || (ahead != 0 && ahead != 1);
+
     always @(posedge clk) begin
         if (rst) begin
             level <= FIRST_LEVEL;
+            room  <= FIRST_LEVEL != FULL;
+            ready <= FIRST_LEVEL >= ENOUGH && OUT_WIDTH * OUT_HEIGHT > 1;
             ahead <= 0;
         end else begin
-            level <= level + write - freed;
+            level <= done ? more[LW-1:0] - freed : more[LW-1:0];
+            room <= done || (write ? level != ALMOST_FULL : room);
+            ready <= done
+                ? (enough_after && !next_is_last) || (done_frame ? another_there : frame_there)
+                : (enough && !last_window) || frame_there;
+            // Waived: as above.
+            // verilator lint_off WIDTHEXPAND
             ahead <= ahead + write_frame - done_frame;
+            // verilator lint_on WIDTHEXPAND
         end
     end
-    // verilator lint_on WIDTHEXPAND
 
     // Output register. Padding is the reset of the data's registers, which costs nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import shutil
 from pathlib import Path
@@ -208,8 +209,8 @@ def test_without_a_tool_it_says_where_it_looked_and_what_to_do(runs: Path, flow:
 @pytest.mark.parametrize(
     ("mode", "message", "tail"),
     [
-        ("exit1", "exit status 1 after 0 s: ERROR: [HLS 207-2976] use of undeclared identifier", "ERROR: [HLS 207"),
-        ("no_report", "ended with status 0 after 0 s, but there is no ", "Total elapsed time"),
+        ("exit1", "exit status 1 after {} s: ERROR: [HLS 207-2976] use of undeclared identifier", "ERROR: [HLS 207"),
+        ("no_report", "ended with status 0 after {} s, but there is no ", "Total elapsed time"),
         ("error_exit0", "ERROR: [HLS 200-478] C synthesis failed.", "C synthesis failed"),
         ("killed", "killed by signal 9 (SIGKILL), as the kernel does when memory runs out", "Starting synthesis"),
         ("crash", "crash: Abnormal program termination (11)", "hs_err_pid"),
@@ -231,7 +232,7 @@ def test_each_failure_has_one_line_with_the_log_and_its_tail_before_it(
     done = flow("synth", "w1", "--runs", runs, "--tool", VITIS, *limits)
     assert (done.code, done.out) == (3, "")
     assert done.error.startswith("flow: error: vitis_hls 2022.2 csynth: ")
-    assert message in done.error
+    assert message in re.sub(r"after \d+ s", "after {} s", done.error)
     log = done.error.rsplit("; log: ", 1)[1]
     assert Path(log).is_file()
     shown = [line for line in done.err.splitlines() if line.startswith("  | ")]
