@@ -252,11 +252,10 @@ def verify(what: What, args: argparse.Namespace, say: Say) -> Verified:
 def _waveform(made: Design, codes: IntArray, cache: Path, tools: Verilator) -> Path:
     """The handshakes of an inference that follows another, as a picture."""
     from flow.fileio import write_atomic
-    from flow.rtl.simulate import Stalls
     from flow.rtl.trace import trace, waveform
 
     path, found = made.folder / WAVEFORM, made.plan.schedule
-    drawn = trace(made.plan, codes, cache, Stalls(even=True), tools)
+    drawn = trace(made.plan, codes, cache, tools=tools)
     write_atomic(path, waveform(drawn, 0, found.interval + found.latency + 1))
     return path
 

@@ -19,19 +19,31 @@ module flow_narrow #(
     // Waived: the constant is 32 bits wide and fits the counter by CW's definition.
     // verilator lint_off WIDTHTRUNC
     localparam [CW-1:0] ALL = RATIO;
+    localparam [CW-1:0] TWO = 2;
     // verilator lint_on WIDTHTRUNC
 
     reg [WIDTH*RATIO-1:0] parts;
     reg [CW-1:0]          left; // parts not yet taken
+    reg                   some; // left != 0, and
+    reg                   one;  // left == 1: ready goes on to what is before without a comparison
 
-    assign out_valid = left != 0;
+    assign out_valid = some;
     assign out_data  = parts[WIDTH-1:0];
-    assign in_ready  = left == 0 || (left == 1 && out_ready);
+    assign in_ready  = !some || (one && out_ready);
 
     always @(posedge clk) begin
-        if (rst) left <= 0;
-        else if (in_ready) left <= in_valid ? ALL : {CW{1'b0}};
-        else if (out_ready) left <= left - 1'b1;
+        if (rst) begin
+            left <= 0;
+            some <= 1'b0;
+            one  <= 1'b0;
+        end else if (in_ready) begin
+            left <= in_valid ? ALL : {CW{1'b0}};
+            some <= in_valid;
+            one  <= 1'b0;
+        end else if (out_ready) begin
+            left <= left - 1'b1;
+            one  <= left == TWO;
+        end
     end
 
     always @(posedge clk) begin

@@ -43,7 +43,7 @@ def test_a_primitive_is_proved_for_all_time(name: str, parameters: dict[str, int
         ("flow_slice", {"WIDTH": 3}, "waiting || in_valid;", "in_valid;"),  # forgets what waits
         ("flow_fork", {"WIDTH": 2, "OUTPUTS": 2}, "& ~taken", ""),  # offers again
         ("flow_fork", {"WIDTH": 2, "OUTPUTS": 2}, "&(taken | out_ready)", "|(taken | out_ready)"),  # takes too early
-        ("flow_narrow", {"WIDTH": 2, "RATIO": 3}, "(left == 1 && out_ready)", "(left == 1)"),  # loses the last part
+        ("flow_narrow", {"WIDTH": 2, "RATIO": 3}, "(one && out_ready)", "one"),  # loses the last part
         ("flow_widen", {"WIDTH": 2, "RATIO": 3}, "!out_valid || out_ready", "1'b1"),  # loses a whole beat
     ],
 )

@@ -556,6 +556,7 @@ proc synth_design {args} {
 # The clock behind an MMCM: what its parameters make of the oscillator's.
 proc fake::derive_clock {} {
     foreach path $fake::sources {
+        if {[file isdirectory $path]} { continue }
         set text [fake::text $path]
         if {[regexp {\.DIVCLK_DIVIDE\(([\d.]+)\).*\.CLKFBOUT_MULT_F\(([\d.]+)\).*\.CLKOUT0_DIVIDE_F\(([\d.]+)\)} $text \
             _ divide multiply output] && $fake::period ne ""} {

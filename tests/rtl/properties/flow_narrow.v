@@ -18,6 +18,7 @@
     wire [WIDTH*RATIO-1:0] f_rest = f_beat >> (WIDTH * f_index);
     always @(*) if (started) begin
         assert (f_left == left && left <= RATIO);
+        assert (some == (left != 0) && one == (left == 1));
         if (f_left != 0) assert (parts == f_rest);
         if (out_valid) assert (out_data == f_rest[WIDTH-1:0]);
         // No deadlock: what is left is offered, and if nothing is, the next beat is taken.
