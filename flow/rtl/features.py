@@ -2,7 +2,7 @@
 
 A part is an instance of the top, as ``flow.rtl.parts`` has them: a node, a FIFO before one, or a fork behind one.
 Weights of folded layers count by their format and number only, so that networks without trained weights are priced the
-same way; those of unrolled layers by their digits.
+same way; those of unrolled layers by the adders that they become.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from flow.errors import InputError
+from flow.network.fixed import smallest_format
 from flow.network.quantized import QuantizedLayer
-from flow.rtl.adder_graph import digits, matrix_of
-from flow.rtl.design import Design, Node
+from flow.rtl.adder_graph import graph_of
+from flow.rtl.design import Design, Node, Stream
 from flow.rtl.mac import weight_code
 from flow.rtl.memories import bram18_blocks, ram_luts, ram_style, rom_luts, rom_style
 from flow.rtl.patch import patch_of, slots
@@ -70,7 +69,7 @@ class Facts:
     table: int = 0
     channels: int = 0
     weights: int = 0
-    digits: int = 0
+    adder_bits: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """By name, in order: a row of a samples file."""
@@ -147,7 +146,7 @@ def _node(node: Node, inputs: list[Node], ring: int) -> Facts:
     if node.kind == "mac":
         known |= _array(node, layer)
     if node.kind == "unrolled":
-        known |= _unrolled(node, layer, source.bits)
+        known |= _unrolled(node, layer, source)
     if layer.table is not None:
         known["table"] = layer.table.values.size
     return Facts(**known)
@@ -183,20 +182,20 @@ def _array(node: Node, layer: QuantizedLayer) -> dict[str, Any]:
     return known
 
 
-def _unrolled(node: Node, layer: QuantizedLayer, bits: int) -> dict[str, Any]:
+def _unrolled(node: Node, layer: QuantizedLayer, source: Stream) -> dict[str, Any]:
     assert layer.weight is not None
-    patch, matrix = patch_of(layer), matrix_of(layer)
+    patch, graph, bits = patch_of(layer), graph_of(layer, source.format), source.bits
+    widths = [smallest_format(min(s.low, -1), max(s.high, 0), 0).width for s in graph.sums if s.b is not None]
     word = (patch.kernel[0] - 1) * bits
     rows = patch.width if word else 0
     counts = (patch.out_height, patch.out_width, patch.width, slots(patch))
-    terms = digits(matrix).sum(axis=0)
     return {
         "engine": node.fold.engine, "fan": layer.fan_in if layer.op != "depthwise" else math.prod(patch.kernel),
         "outputs": node.stream.lanes, "weight_width": weight_code(layer.weight).bits, "ring_depth": rows,
         "ring_bits": word, "ring_block": int(rows > 0 and ram_style(rows, word) == "block"),
         "taps": patch.kernel[0] * patch.kernel[1], "padded": int(patch.padded),
         "counters": sum(bits_for(n) for n in counts if n > 1), "weights": layer.weight.values.size,
-        "digits": int(np.maximum(terms - 1, 0).sum()),
+        "adder_bits": sum(min(width, layer.output.width) for width in widths),
     }  # fmt: skip
 
 

@@ -62,9 +62,7 @@ def terms_of(facts: Facts) -> Floats:
         return np.array([*window, *array, *memory, f.lanes * f.out_width], dtype=float)
     if f.kind == "unrolled":
         window = [1, f.counters, ring, f.padded * f.taps * f.lanes_in * f.in_width, f.taps * f.lanes_in * f.in_width]
-        shared = [f.digits * f.in_width, f.digits * math.log2(max(f.fan, 2)), f.weights * f.in_width,
-                  f.weights * f.weight_width]  # fmt: skip
-        return np.array([*window, *shared, f.outputs * f.out_width], dtype=float)
+        return np.array([*window, f.adder_bits, f.outputs * f.out_width], dtype=float)
     if f.kind == "pool":
         mean = f.lanes * (f.in_width + math.log2(max(f.taps, 1)))
         return np.array([1, f.counters, ring, inside, f.padded * f.ring_bits, f.ring_bits, f.lanes * f.in_width, mean,

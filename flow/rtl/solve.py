@@ -29,6 +29,8 @@ SHRINK, TRIES = 0.75, 12
 """How much shorter an interval is tried, and how often, until the latency is kept."""
 TRUSTED = 25
 """Samples that a style of arrays must have been priced by, to be chosen: a bad price attracts the solver."""
+MOST_WEIGHTS = 1 << 12
+"""Most weights of a layer that is tried unrolled: its adders are found in seconds."""
 _BEHIND = (*QUANTIZE_OPS, "scale")
 
 
@@ -146,7 +148,8 @@ def options_of(
 ) -> list[Option]:  # fmt: skip
     """The options of a layer that keep an interval. Raises NothingFeasible if none does."""
     trusted = prices is not None and prices.samples.get("unrolled", 0) >= TRUSTED
-    folds = [fold for fold in fold_options(layer) if fold.engine == "folded" or trusted]
+    small = trusted and layer.weight is not None and layer.weight.values.size <= MOST_WEIGHTS
+    folds = [fold for fold in fold_options(layer) if fold.engine == "folded" or small]
     frame, found = math.prod(layer.in_shape), []
     for fold in folds:
         takes = fold.inputs if layer.op in FOLDED_OPS else fold.outputs

@@ -85,7 +85,10 @@ def test_run_yaml_gives_the_same_settings_back() -> None:
     assert again == changed
 
 
-LATER = {"bound": "upper", "mode": "joint", "epochs_total": None}
+LATER = {
+    "bound": "upper", "mode": "joint", "epochs_total": None, "tool": None, "synth_jobs": 2, "synth_memory": None,
+    "synth_timeout": 3600.0, "synth_window": 4,
+}  # fmt: skip
 """Settings that run.yaml of earlier versions lacks, with what they did."""
 
 
