@@ -14,7 +14,7 @@ from flow.bitstream.open_build import Built, build_open, find_tools
 from flow.bitstream.open_flash import flash
 from flow.bitstream.plan import BitstreamPlan
 from flow.bitstream.project import Design
-from flow.bitstream.result import MANIFEST, RESULT, SCHEMA, is_built, weights_digest
+from flow.bitstream.result import MANIFEST, RESULT, described, is_built
 from flow.bitstream.subject import Subject
 from flow.errors import InputError, NothingFeasible, ToolError
 from flow.fileio import read_json, write_json
@@ -128,7 +128,6 @@ def write_manifest(
     A build is believed if nextpnr's report says so too. Raises NothingFeasible or InputError if it does not.
     """
     built = emitted_because is None
-    accelerator, winner = design.accelerator, subject.winner
     result: Mapping[str, Any] = {}
     checks: dict[str, Any] = {
         "vectors": design.vectors_about,
@@ -144,31 +143,9 @@ def write_manifest(
             (folder / plan.products[0]).unlink(missing_ok=True)
             raise
     files = [folder / path for path in plan.products] if built else []
-    measurements = [*(winner or {}).get("measurements", []), *result.get("measurements", [])]
+    measurements = [*(subject.winner or {}).get("measurements", []), *result.get("measurements", [])]
     manifest = {
-        "schema": SCHEMA,
-        "stem": plan.stem,
-        "built": built,
-        "not_built_because": emitted_because,
-        "board": design.board.name,
-        "part": design.board.part,
-        "backend": accelerator.backend,
-        "plan": plan.digest,
-        "design": accelerator.id,
-        "network": subject.network.digest,
-        "weights": weights_digest(subject.network),
-        "clock": {
-            "requested_mhz": design.requested_mhz,
-            "achieved_mhz": design.clock.mhz,
-            "settings": dict(design.clock.settings),
-        },
-        "interval_cycles": accelerator.interval_cycles,
-        "latency_cycles": accelerator.latency_cycles,
-        "hardware": dict(accelerator.about),
-        "dataset": None if subject.dataset is None else subject.dataset.info.name,
-        "winner": None
-        if winner is None
-        else {k: winner.get(k) for k in ("id", "digest", "candidate", "implementation", "accuracy")},
+        **described(plan, design, subject, emitted_because),
         "measurements": measurements,
         "shell": result.get("shell"),
         "used": result.get("used"),

@@ -52,7 +52,6 @@ def write_manifest(
     A build is believed if its reports say so too. Raises NothingFeasible if they do not, ToolError if they are missing.
     """
     built = emitted_because is None
-    accelerator = design.accelerator
     measurements: list[dict[str, Any]] = []
     if subject.winner is not None:
         measurements += subject.winner.get("measurements", [])
@@ -73,13 +72,30 @@ def write_manifest(
         checks["warnings"] = list(result.get("warnings", []))
     files = sorted(path for path in (folder / BOARD).glob(f"{plan.stem}.*") if path.is_file()) if built else []
     manifest = {
+        **described(plan, design, subject, emitted_because),
+        "board_part": result.get("board_part") or None,
+        "measurements": measurements,
+        "checks": checks,
+        "tools": {"vivado": result.get("vivado"), "platform": result.get("platform")},
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "versions": versions(),
+    }
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def described(
+    plan: BitstreamPlan, design: Design, subject: Subject, emitted_because: str | None
+) -> dict[str, Any]:  # fmt: skip
+    """What every manifest says of a project before anything is built: board, network, clock, cycles, winner."""
+    accelerator, winner = design.accelerator, subject.winner
+    return {
         "schema": SCHEMA,
         "stem": plan.stem,
-        "built": built,
+        "built": emitted_because is None,
         "not_built_because": emitted_because,
         "board": design.board.name,
         "part": design.board.part,
-        "board_part": result.get("board_part") or None,
         "backend": accelerator.backend,
         "plan": plan.digest,
         "design": accelerator.id,
@@ -95,16 +111,9 @@ def write_manifest(
         "hardware": dict(accelerator.about),
         "dataset": None if subject.dataset is None else subject.dataset.info.name,
         "winner": None
-        if subject.winner is None
-        else {k: subject.winner.get(k) for k in ("id", "digest", "candidate", "implementation", "accuracy")},
-        "measurements": measurements,
-        "checks": checks,
-        "tools": {"vivado": result.get("vivado"), "platform": result.get("platform")},
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "versions": versions(),
+        if winner is None
+        else {k: winner.get(k) for k in ("id", "digest", "candidate", "implementation", "accuracy")},
     }
-    write_json(folder / MANIFEST, manifest)
-    return manifest
 
 
 def _result(folder: Path) -> Mapping[str, Any]:

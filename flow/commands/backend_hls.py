@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ Say = Callable[[str], None]
 
 def synth(whats: Sequence[What], args: argparse.Namespace, say: Say) -> list[Synthesized]:
     """Synthesize each of ``whats``; see ``flow.commands.backends``."""
+    from flow.hls.pool import memory_for
     from flow.hls.synth import SynthOptions
     from flow.runner import Limits as RunLimits
 
@@ -51,7 +51,7 @@ def synth(whats: Sequence[What], args: argparse.Namespace, say: Say) -> list[Syn
                 raise
             done[index] = Synthesized(what, error=error)
     jobs = min(args.jobs or JOBS, max(len(ready), 1))
-    memory = _memory(args.memory)
+    memory = memory_for(args.memory, SHARE)
     options = SynthOptions(cosim=args.cosim, logic=args.logic, limits=RunLimits(timeout_s=args.timeout))
     done |= _run_all(whats, ready, tool, vivado, options, jobs, memory, say)
     return [done[index] for index in range(len(whats))]
@@ -118,7 +118,7 @@ def limits(made: Prepared) -> Limits:
 
 def find_tools(whats: Sequence[What], args: argparse.Namespace) -> tuple[Backend, Tool, Tool | None]:
     """(hls4ml backend, HLS tool, Vivado where logic synthesis is asked for). Raises ToolError, InputError."""
-    from flow.hls.tools import BACKEND_TOOLS, Finder, check_release
+    from flow.hls.tools import BACKEND_TOOLS, Finder, backend_of, check_release
     from flow.hls.written_project import read_project
 
     finder = Finder(explicit=args.tool)
@@ -138,7 +138,7 @@ def find_tools(whats: Sequence[What], args: argparse.Namespace) -> tuple[Backend
             kinds = tuple(kind for known in ("Vitis", "Vivado") for kind in BACKEND_TOOLS[known])
             tool = finder.find(kinds)
             check_release(tool)
-            backend = "Vivado" if tool.kind == "vivado_hls" else "Vitis"
+            backend = backend_of(tool)
         return backend, tool, _vivado(finder) if args.logic else None
     except InputError:
         raise
@@ -151,16 +151,6 @@ def _vivado(finder: Finder) -> Tool:
         return finder.find_vivado()
     except ToolError as error:
         raise ToolError(f"--logic needs Vivado: {error}") from error
-
-
-def _memory(gib: float | None) -> int | None:
-    """Bytes that all syntheses may take together."""
-    if gib is not None:
-        return int(gib * 2**30)
-    try:
-        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (OSError, ValueError):
-        return None
 
 
 def verify(what: What, args: argparse.Namespace, say: Say) -> Verified:

@@ -151,7 +151,8 @@ def synth(whats: Sequence[What], args: argparse.Namespace, say: Say) -> list[Syn
     """Synthesize each of ``whats`` with Yosys, and place and route with ``--route``; see ``flow.commands.backends``."""
     from flow.rtl.yosys import find_yosys
 
-    say(f"{find_yosys().label} {find_yosys().version}")
+    tool = find_yosys()
+    say(f"{tool.label} {tool.version}")
     found = []
     for what in whats:
         try:

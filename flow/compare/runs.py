@@ -92,19 +92,19 @@ def run_cases(
     results = []
     start = evaluator_for or training_evaluator
     for (data, seed), group in groupby(cases, key=lambda c: (c.data, c.seed)):
-        todo = list(group)
-        missing = [case for case in todo if finished(folder, case) is None]
+        batch = list(group)
+        missing = [case for case in batch if finished(folder, case) is None]
         if missing:
-            shared = folder / "shared" / f"{todo[0].study.dataset}-{seed}"
+            shared = folder / "shared" / f"{batch[0].study.dataset}-{seed}"
             shared.mkdir(parents=True, exist_ok=True)
             samples, guess = look_at(data)
-            with start(todo[0], shared) as inner:
+            with start(batch[0], shared) as inner:
                 evaluator = Shared(inner, shared / "trainings.json")
                 for case in missing:
                     result = run_case(case, folder, evaluator, samples, guess)
                     write_json(result_path(folder, case), result)
                     tell(line_of(result))
-        results += [found for case in todo if (found := finished(folder, case)) is not None]
+        results += [found for case in batch if (found := finished(folder, case)) is not None]
     return results
 
 

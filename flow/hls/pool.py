@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,16 @@ from flow.errors import InputError
 from flow.hls.synth import SynthOptions, SynthResult, synthesize
 from flow.hls.tools import Tool
 from flow.runner import Cancelled
+
+
+def memory_for(gib: float | None, share: float) -> int | None:
+    """Bytes that all syntheses may take together: ``gib``, else a share of the machine's; None if that is not known."""
+    if gib is not None:
+        return int(gib * 2**30)
+    try:
+        return int(share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass

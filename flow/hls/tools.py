@@ -222,6 +222,11 @@ def _kind(name: str) -> Kind | None:
     return next((kind for kind in VENDORS if kind == name), None)
 
 
+def backend_of(tool: Tool) -> Backend:
+    """hls4ml's backend whose projects an HLS tool builds."""
+    return "Vivado" if tool.kind == "vivado_hls" else "Vitis"
+
+
 def check_release(tool: Tool) -> None:
     """Raises ToolError if the release of ``tool`` is not one that projects are written for."""
     vendor = VENDORS[tool.kind]

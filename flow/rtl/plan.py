@@ -133,7 +133,7 @@ def _top(design: Design, found: Schedule) -> str:
     return "\n".join(lines)
 
 
-def _output(design: Design, index: int) -> str:
+def output_prefix(design: Design, index: int) -> str:
     """The prefix of the wires that a node drives."""
     if index == 0:
         return "in"
@@ -150,7 +150,7 @@ def _node(design: Design, found: Schedule, index: int) -> list[str]:
         wires, more = _input(design, found, index, port, source)
         lines += more
         ports |= dict(zip(_wires(names[port]), wires, strict=True))
-    prefix = _output(design, index)
+    prefix = output_prefix(design, index)
     if index > 0:
         ports |= dict(zip(_wires("out"), _wires(prefix), strict=True))
         if prefix != "out":
@@ -199,7 +199,7 @@ def _input(
     design: Design, found: Schedule, index: int, port: int, source: int
 ) -> tuple[tuple[str, str, str], list[str]]:
     """The wires that a node reads, and the FIFO that drives them if there is one."""
-    prefix, readers = _output(design, source), design.consumers[source]
+    prefix, readers = output_prefix(design, source), design.consumers[source]
     wires = _wires(prefix)
     if len(readers) > 1:
         branch = readers.index((index, port))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flow.errors import InputError, ToolError
 from flow.network.quantized import IntArray
-from flow.rtl.plan import TOP, BuildPlan
+from flow.rtl.plan import TOP, BuildPlan, output_prefix
 from flow.rtl.simulate import Stalls, run_beats, to_words
 from flow.rtl.verilator import Source, Verilator
 
@@ -69,7 +69,7 @@ def trace(
     if codes.shape[1:] != design.network.input_shape or not count:
         raise InputError(f"expected codes of shape (n, {design.network.input_shape}), found {codes.shape}")
     names = ["in", *(node.name for node in design.nodes[1:-1]), "out"]
-    wires = ["in", *(f"s_{node.name}" for node in design.nodes[1:-1]), "out"]
+    wires = [output_prefix(design, index) for index in range(len(design.nodes))]
     source = Source({**plan.files, "flow_probe.v": probe_text(wires)}, TOP, first.bits, last.bits)
     kept = cache / f"{plan.digest}.probe.txt"
     run_beats(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from flow.errors import InputError, ToolError
-from flow.hls.pool import SynthPool
+from flow.hls.pool import SynthPool, memory_for
 from flow.hls.synth import SynthOptions
-from flow.hls.tools import BACKEND_TOOLS, Backend, Finder, Tool, check_release
+from flow.hls.tools import BACKEND_TOOLS, Finder, Tool, backend_of, check_release
 from flow.resources import Measurement
 from flow.runner import Limits
 from flow.search.entry import Entry
@@ -44,7 +43,7 @@ class HlsSynthesizer:
             "uncertainty": problem.board.hls_uncertainty,
         }
         options = SynthOptions(limits=Limits(timeout_s=s.synth_timeout))
-        self._pool = SynthPool(tool, options=options, jobs=s.synth_jobs, memory_bytes=memory_bytes(s.synth_memory))
+        self._pool = SynthPool(tool, options=options, jobs=s.synth_jobs, memory_bytes=memory_for(s.synth_memory, SHARE))
 
     @property
     def name(self) -> str:
@@ -106,18 +105,3 @@ def find_tool(problem: Problem, recorded: str | None, resumed: bool) -> Tool | N
 
 def _has_hls(board: Board) -> bool:
     return board.toolchain.name != "open"
-
-
-def backend_of(tool: Tool) -> Backend:
-    """hls4ml's backend whose projects a tool builds."""
-    return "Vivado" if tool.kind == "vivado_hls" else "Vitis"
-
-
-def memory_bytes(gib: float | None) -> int | None:
-    """Memory that all syntheses may take together; None if it is not known."""
-    if gib is not None:
-        return int(gib * 2**30)
-    try:
-        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (OSError, ValueError):
-        return None
